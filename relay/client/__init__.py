@@ -1,0 +1,1 @@
+"""For the relay's callers and receivers; light: no server module is imported."""

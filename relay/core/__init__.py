@@ -1,0 +1,1 @@
+"""Decisions as tables and functions of values and `now`: no clock, network, disk, chance or log."""

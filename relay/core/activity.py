@@ -1,0 +1,41 @@
+"""What an actor did, as the core sees it; names are the wire's (`type` of `POST /v1/events`)."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from relay.core.indicator import Address
+from relay.core.moments import UnixMs
+
+
+class Kind(StrEnum):
+    KEYSTROKE = "keystroke"
+    THINKING = "thinking"
+    HEARTBEAT = "heartbeat"
+    THINKING_DONE = "thinking_done"
+    PAUSED = "paused"
+    MESSAGE_SENT = "message_sent"
+    CLEARED = "cleared"
+    ACTOR_LEFT = "actor_left"
+    SESSION_ENDED = "session_ended"
+
+
+class Activity(NamedTuple):
+    """One accepted event. A named tuple: a third of a frozen dataclass's price, and this is the hot path.
+
+    `seq` orders the activities of one actor within `epoch`; `at` (client time) orders only where there is no
+    `seq`, and never drives a deadline. `duration_ms` is 100..10000 or None for the gateway's default.
+    """
+
+    gateway: str
+    address: Address
+    source: str
+    actor: str
+    kind: Kind
+    epoch: int = 0
+    seq: int | None = None
+    at: UnixMs | None = None
+    thinking_id: str | None = None
+    is_final: bool = True
+    is_public: bool = True
+    duration_ms: int | None = None
+    traceparent: str | None = None

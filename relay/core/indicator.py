@@ -1,0 +1,63 @@
+"""What a guest may be shown, why the platform is told, and which telling gives way when the budget is short."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Indicator(StrEnum):
+    """The Guest API's words (`type` of its typing call)."""
+
+    TYPING = "typing"
+    PAUSED = "paused"
+    STOPPED = "typing_stopped"
+
+
+class Cause(StrEnum):
+    """Why one broadcast was made; `cause` of `typing_indicator.broadcast`."""
+
+    START = "start"
+    REFRESH = "refresh"
+    PAUSE = "pause"
+    STOP = "stop"
+    DIRECT = "direct"
+
+
+class Rank(IntEnum):
+    """Order of service when permits are short: lowest first, so a stop is dropped last."""
+
+    STOP = 0
+    START = 1
+    REFRESH = 2
+    PAUSE = 3
+
+
+RANK_OF: dict[Cause, Rank] = {
+    Cause.STOP: Rank.STOP,
+    Cause.START: Rank.START,
+    Cause.DIRECT: Rank.START,
+    Cause.REFRESH: Rank.REFRESH,
+    Cause.PAUSE: Rank.PAUSE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One indicator to show now. Built when a permit is in hand, never stored for later."""
+
+    indicator: Indicator
+    duration_ms: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The ids of one session on one platform; which of them are needed is the gateway's to say."""
+
+    session_id: str
+    guest_id: str | None = None
+    communication_id: str | None = None
+    agent_user_id: str | None = None
+
+
+SessionKey = tuple[str, str]
+"""(gateway name, session id)."""

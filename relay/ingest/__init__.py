@@ -1,0 +1,1 @@
+"""Doors in: who calls, what they say, and an answer that loses nothing."""

@@ -1,0 +1,1 @@
+"""Tells humans and machines what happened: metrics, logs, health."""

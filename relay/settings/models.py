@@ -1,0 +1,177 @@
+"""Every setting: its name, unit, range and default. Frozen once read; secrets never print themselves."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+
+from relay.core.timings import StopMode, Timings, problems
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
+
+
+class Server(Section):
+    """`[server]`: the public listener, where events come in."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    allowed_hosts: tuple[str, ...] = ()
+    """Further `Host` names besides the listener's own and loopback; behind a proxy, its public name."""
+    max_event_bytes: int = Field(65_536, ge=1024, le=1_048_576)
+    max_batch_bytes: int = Field(1_048_576, ge=1024, le=16_777_216)
+    max_batch_events: int = Field(500, ge=1, le=5000)
+    body_timeout_s: float = Field(5.0, gt=0, le=60)
+    keepalive_timeout_s: float = Field(20.0, gt=0, le=600)
+    max_sessions: int = Field(200_000, ge=1, le=5_000_000)
+    """Sessions in memory at once; a new one past it is refused (429), those alive go on."""
+    dedupe_window_s: float = Field(600.0, gt=0, le=86_400)
+    dedupe_ids: int = Field(100_000, ge=1, le=5_000_000)
+
+
+class Operations(Section):
+    """`[operations]`: the operator's listener."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9180
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class Typing(Section):
+    """`[typing]`: all spans in milliseconds."""
+
+    duration_ms: int = Field(3000, ge=100, le=10_000)
+    min_interval_ms: int = Field(2000, ge=100, le=60_000)
+    margin_ms: int = Field(700, ge=0, le=10_000)
+    pause_after_ms: int = Field(2500, ge=100, le=600_000)
+    stop_after_ms: int = Field(6000, ge=100, le=600_000)
+    max_per_minute: int | None = Field(None, ge=1, le=600)
+    thinking_lease_ms: int = Field(15_000, ge=1000, le=600_000)
+    thinking_life_ms: int = Field(120_000, ge=1000, le=3_600_000)
+    typing_life_ms: int = Field(600_000, ge=1000, le=86_400_000)
+    thinking_delay_ms: int = Field(300, ge=0, le=60_000)
+    request_timeout_ms: int = Field(2000, ge=100, le=30_000)
+    late_ms: int = Field(1000, ge=0, le=30_000)
+    min_gain_ms: int = Field(500, ge=0, le=10_000)
+    tombstone_ms: int = Field(60_000, ge=1000, le=3_600_000)
+    stop_mode: StopMode = StopMode.EXPLICIT
+
+    def timings(self) -> Timings:
+        return Timings(**self.model_dump())
+
+    @model_validator(mode="after")
+    def _keeps_its_promises(self) -> Self:
+        found = list(problems(self.timings()))
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+
+class Gateway(Section):
+    """`[gateways.NAME]`: one messaging platform identity."""
+
+    kind: Literal["guest"] = "guest"
+    base_url: str = "https://api.mypurecloud.com"
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr
+    scope: str = "messaging:guest:write"
+    token_auth: Literal["form", "basic"] = "form"
+    rate_per_minute: int = Field(300, ge=10, le=1_000_000)
+    burst: int = Field(20, ge=2, le=100_000)
+    carriers: int = Field(16, ge=1, le=256)
+    allow_http: bool = False
+
+    @model_validator(mode="after")
+    def _burst_inside_the_rate(self) -> Self:
+        if self.burst >= self.rate_per_minute:
+            raise ValueError(
+                f"burst < rate_per_minute is needed (the burst is inside the limit), "
+                f"but {self.burst} >= {self.rate_per_minute}"
+            )
+        return self
+
+
+class ApiKey(Section):
+    """One API key: only its SHA-256 is kept. Several may be live at once, so that a key can be rotated."""
+
+    id: str = Field(pattern=r"^[a-z0-9]{8}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    not_before: str | None = None
+    not_after: str | None = None
+    scopes: tuple[Literal["events:write", "read", "admin"], ...] = ("events:write",)
+
+
+class Source(Section):
+    """`[sources.NAME]`: an upstream system that may post events."""
+
+    keys: tuple[ApiKey, ...] = ()
+    gateway: Name | None = None
+    clock: Literal["untrusted", "trusted"] = "untrusted"
+
+
+class Endpoint(Section):
+    """`[endpoints.NAME]`: a downstream tracker."""
+
+    url: str
+    secrets: tuple[SecretStr, ...] = Field(min_length=1, max_length=5)
+    """Newest first; `whsec_` and base64 of 24..64 bytes. Every live one signs."""
+    events: tuple[str, ...] = ("*",)
+    gateways: tuple[str, ...] = ("*",)
+    sources: tuple[str, ...] = ("*",)
+    allow_http: bool = False
+    concurrency: int = Field(8, ge=1, le=256)
+    connect_timeout_s: float = Field(5.0, gt=0, le=60)
+    timeout_s: float = Field(15.0, gt=0, le=120)
+
+
+class Outbox(Section):
+    """`[outbox]`: the durable store of engagement events."""
+
+    path: Path = Path("typing-relay.db")
+    synchronous: Literal["full", "normal"] = "full"
+    max_rows: int = Field(1_000_000, ge=100)
+    """Deliveries not yet delivered; past it new durable events are refused and counted."""
+    max_queue: int = Field(20_000, ge=64)
+    """Events waiting in memory for the writer."""
+    retention_days: float = Field(7.0, gt=0, le=3650)
+    dead_letter_days: float = Field(30.0, gt=0, le=3650)
+
+
+class Audit(Section):
+    """`[audit]`: one row per broadcast attempt, in the outbox's file."""
+
+    retention_days: float = Field(30.0, gt=0, le=3650)
+    max_rows: int = Field(1_000_000, ge=100)
+
+
+class Logging(Section):
+    """`[logging]`: one JSON line per fact, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    log_ids: Literal["hashed", "plain"] = "hashed"
+
+
+class Settings(Section):
+    server: Server = Server()
+    operations: Operations = Operations()
+    typing: Typing = Typing()
+    gateways: dict[Name, Gateway] = Field(default_factory=dict)
+    sources: dict[Name, Source] = Field(default_factory=dict)
+    endpoints: dict[Name, Endpoint] = Field(default_factory=dict)
+    outbox: Outbox = Outbox()
+    audit: Audit = Audit()
+    logging: Logging = Logging()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        for name, source in self.sources.items():
+            if source.gateway is not None and source.gateway not in self.gateways:
+                raise ValueError(
+                    f"sources.{name}.gateway names no configured gateway; configured: {', '.join(self.gateways)}"
+                )
+        return self
