@@ -80,7 +80,7 @@ class Gateway(Section):
     client_id: str = Field(min_length=1)
     client_secret: SecretStr
     scope: str = "messaging:guest:write"
-    token_auth: Literal["form", "basic"] = "form"
+    token_auth: Literal["form", "basic"] = "form"  # noqa: S105 - names a method, holds no secret
     rate_per_minute: int = Field(300, ge=10, le=1_000_000)
     burst: int = Field(20, ge=2, le=100_000)
     carriers: int = Field(16, ge=1, le=256)
