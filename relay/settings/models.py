@@ -1,9 +1,19 @@
 """Every setting: its name, unit, range and default. Frozen once read; secrets never print themselves."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 
 from relay.core.timings import StopMode, Timings, problems
 
@@ -12,8 +22,22 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
+def is_loopback(host: str) -> bool:
+    """True for `localhost` and any literal loopback address; a name is never looked up."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
 
 
 class Server(Section):
@@ -87,6 +111,18 @@ class Gateway(Section):
     allow_http: bool = False
 
     @model_validator(mode="after")
+    def _secret_never_in_clear(self) -> Self:
+        url = urlsplit(self.base_url)
+        if url.scheme not in {"https", "http"} or not url.hostname:
+            raise ValueError("base_url: https://HOST is wanted, without path")
+        if url.scheme == "http" and not (self.allow_http or is_loopback(url.hostname)):
+            raise ValueError(
+                "base_url: https is wanted, since the client secret travels to it; "
+                "plain http needs a loopback host or allow_http = true"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _burst_inside_the_rate(self) -> Self:
         if self.burst >= self.rate_per_minute:
             raise ValueError(
@@ -101,8 +137,8 @@ class ApiKey(Section):
 
     id: str = Field(pattern=r"^[a-z0-9]{8}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    not_before: str | None = None
-    not_after: str | None = None
+    not_before: AwareDatetime | None = None
+    not_after: AwareDatetime | None = None
     scopes: tuple[Literal["events:write", "read", "admin"], ...] = ("events:write",)
 
 
@@ -118,8 +154,10 @@ class Endpoint(Section):
     """`[endpoints.NAME]`: a downstream tracker."""
 
     url: str
-    secrets: tuple[SecretStr, ...] = Field(min_length=1, max_length=5)
+    secrets: tuple[SecretStr, ...] = Field(default=(), max_length=5)
     """Newest first; `whsec_` and base64 of 24..64 bytes. Every live one signs."""
+    generated_secret_path: Path | None = None
+    """Where `secrets` is empty: the file that holds the one the relay makes for itself (mode 0600)."""
     events: tuple[str, ...] = ("*",)
     gateways: tuple[str, ...] = ("*",)
     sources: tuple[str, ...] = ("*",)
@@ -127,6 +165,12 @@ class Endpoint(Section):
     concurrency: int = Field(8, ge=1, le=256)
     connect_timeout_s: float = Field(5.0, gt=0, le=60)
     timeout_s: float = Field(15.0, gt=0, le=120)
+
+    @model_validator(mode="after")
+    def _can_sign(self) -> Self:
+        if not self.secrets and self.generated_secret_path is None:
+            raise ValueError("secrets: at least one whsec_… is wanted (or generated_secret_path)")
+        return self
 
 
 class Outbox(Section):

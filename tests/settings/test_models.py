@@ -1,0 +1,61 @@
+import pytest
+from pydantic import ValidationError
+
+from relay.settings.models import Endpoint, Gateway, Settings, Typing, is_loopback
+
+CLIENT = {"client_id": "a", "client_secret": "b"}
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.mypurecloud.com", "http://127.0.0.1:8000", "http://localhost:1", "http://[::1]"]
+)
+def test_the_client_secret_may_travel_by_https_or_stay_on_the_machine(url: str) -> None:
+    assert Gateway.model_validate(CLIENT | {"base_url": url}).base_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.mypurecloud.com",
+        "ftp://x",
+        "api.mypurecloud.com",
+        "https://",
+        "http://127.0.0.1.evil.example",
+    ],
+)
+def test_the_client_secret_never_travels_in_clear(url: str) -> None:
+    with pytest.raises(ValidationError, match="base_url"):
+        Gateway.model_validate(CLIENT | {"base_url": url})
+
+
+def test_plain_http_can_be_asked_for() -> None:
+    assert Gateway.model_validate(CLIENT | {"base_url": "http://inside", "allow_http": True}).allow_http
+
+
+def test_the_burst_lies_inside_the_rate() -> None:
+    with pytest.raises(ValidationError, match="burst < rate_per_minute"):
+        Gateway.model_validate(CLIENT | {"rate_per_minute": 20, "burst": 20})
+
+
+def test_broken_timings_name_the_formula() -> None:
+    with pytest.raises(ValidationError, match="duration_ms - margin_ms >= min_interval_ms"):
+        Typing(duration_ms=2000)
+
+
+def test_an_endpoint_can_sign() -> None:
+    with pytest.raises(ValidationError, match="whsec_"):
+        Endpoint(url="https://x")
+
+
+def test_a_source_names_a_gateway_that_exists() -> None:
+    with pytest.raises(ValidationError, match="no configured gateway"):
+        Settings.model_validate({"sources": {"crm": {"gateway": "eu"}}})
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True), ("LOCALHOST.", True),
+     ("0.0.0.0", False), ("::", False), ("localhost.example", False), ("10.0.0.1", False), ("", False)],
+)  # fmt: skip
+def test_loopback_is_told_by_the_literal(host: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
+    assert is_loopback(host) is expected
