@@ -79,5 +79,10 @@ def problems(timings: Timings) -> Iterator[str]:
             f"stop_after_ms >= min(pause_after_ms, R) + duration_ms is needed (S >= min(P, R) + D), but "
             f"{t.stop_after_ms} < {floor}: raise stop_after_ms"
         )
+    if t.thinking_delay_ms >= t.thinking_lease_ms:
+        yield (
+            f"thinking_delay_ms < thinking_lease_ms is needed (a thought must be able to count before its lease "
+            f"ends), but {t.thinking_delay_ms} >= {t.thinking_lease_ms}"
+        )
     if t.pause_after_ms >= t.stop_after_ms:
         yield f"pause_after_ms < stop_after_ms is needed, but {t.pause_after_ms} >= {t.stop_after_ms}"

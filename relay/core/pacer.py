@@ -1,0 +1,373 @@
+"""What the platform was told about one session, and what it may be told next.
+
+The pacer is level-triggered: it keeps the indicator that is *wanted* and the one that is *shown*, and compares
+them whenever the gate is open. There is one pending level and never a queue, and the payload is made at the
+moment of sending: so a stop cannot be lost while throttled, and nothing stale is ever sent.
+
+    want(...) ─► decide(now) ─► Wish or None ─► send(wish, now) ─ in flight ─► settle(outcome, now) ─► decide …
+                     ▲ again at wake_at(now)
+
+`DECISIONS` says for every wanted indicator in every standing what may be sent; the rules it names are below
+it. An *episode* opens when a typing is accepted, or may have been; in `explicit` mode it owes the platform one
+accepted stop.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relay.core.indicator import Cause, Indicator, Wish
+from relay.core.moments import NEVER, Ms
+from relay.core.outcome import CoolOff, Expired, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.timings import MUTE_MS, StopMode, Timings
+
+MAX_TRIES = 3
+"""Tries of one wanted state before it is given up."""
+
+MAX_DOUBLINGS = 3
+"""After this many the back-off of a session stays at eight intervals."""
+
+MINUTE_MS: Ms = 60_000
+
+
+class Standing(StrEnum):
+    """OFF/ON: nothing/maybe something visible; OPEN/WAITING: the gate; BUSY: in flight; MUTE: refused."""
+
+    OFF_OPEN = "OFF.o"
+    OFF_WAITING = "OFF.w"
+    ON_OPEN = "ON.o"
+    ON_WAITING = "ON.w"
+    BUSY = "BUSY"
+    MUTE = "MUTE"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the platform can be told (a gateway's capabilities), with the mode the operator chose."""
+
+    shows_paused: bool = True
+    can_stop: bool = True
+    message_clears: bool = False
+    is_explicit: bool = True
+
+    @property
+    def owes_stops(self) -> bool:
+        return self.is_explicit and self.can_stop
+
+
+def reach_of(mode: StopMode, *, shows_paused: bool, can_stop: bool, message_clears: bool) -> Reach:
+    return Reach(shows_paused, can_stop, message_clears, mode is StopMode.EXPLICIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settled broadcast amounted to. `is_given_up`: no further try of this wanted state."""
+
+    attempts: int
+    is_given_up: bool
+
+
+@dataclass(slots=True)
+class Pacer:
+    """`shown` was accepted and ends at `shown_until`; `visible_until` also bounds what may have been applied.
+
+    `is_fresh`: somebody acted since the last accepted typing. `is_thinking`: somebody counts without acting.
+    `is_spoken`: the wanted stop has a reason other than silence. `gate_at` is when the next send is allowed.
+    """
+
+    gate_at: Ms = -NEVER
+    wanted: Indicator = Indicator.STOPPED
+    is_fresh: bool = False
+    is_thinking: bool = False
+    is_spoken: bool = False
+    shown: Indicator | None = None
+    shown_until: Ms = -NEVER
+    visible_until: Ms = -NEVER
+    refresh_at: Ms = -NEVER
+    owes_stop: bool = False
+    tries: int = 0
+    fails: int = 0
+    is_given_up: bool = False
+    in_flight: Wish | None = None
+    next_refresh_at: Ms = -NEVER
+    was_cleared: bool = False
+    muted_until: Ms = -NEVER
+    mute_code: str = ""
+    order: Wish | None = None
+    duration_ms: int = 0
+    sent_at: deque[Ms] | None = None
+
+
+def standing(pacer: Pacer, now: Ms) -> Standing:
+    if pacer.in_flight is not None:
+        return Standing.BUSY
+    if now < pacer.muted_until:
+        return Standing.MUTE
+    is_open = now >= pacer.gate_at
+    if now < pacer.visible_until:
+        return Standing.ON_OPEN if is_open else Standing.ON_WAITING
+    return Standing.OFF_OPEN if is_open else Standing.OFF_WAITING
+
+
+# Rules: what an open gate lets through.
+
+Rule = Callable[[Pacer, Ms, Timings, Reach], Wish | None]
+
+
+def shows_typing(pacer: Pacer, now: Ms) -> bool:
+    return pacer.shown is Indicator.TYPING and now < pacer.shown_until
+
+
+def nothing(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
+    """There is nothing to tell, or nobody to tell it to."""
+    return None
+
+
+def wait(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
+    """The gate or the completion reconciles; what is wanted then is decided then."""
+    return None
+
+
+def type_if_due(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
+    """Typing, if it is not shown or its refresh is due, and somebody acted since the last, or is thinking."""
+    is_shown = shows_typing(pacer, now)
+    if (
+        pacer.is_given_up
+        or not (pacer.is_fresh or pacer.is_thinking)
+        or (is_shown and now < pacer.refresh_at)
+    ):
+        return None
+    cause = Cause.REFRESH if is_shown else Cause.START
+    return Wish(Indicator.TYPING, pacer.duration_ms or timings.duration_ms, cause)
+
+
+def pause_if_typing_shows(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
+    """Paused, where the mode and the platform know it and an accepted typing is still visible."""
+    if pacer.is_given_up or not (reach.is_explicit and reach.shows_paused and shows_typing(pacer, now)):
+        return None
+    return Wish(Indicator.PAUSED, pacer.duration_ms or timings.duration_ms, Cause.PAUSE)
+
+
+def stop_if_owed(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
+    """The episode's one stop, also when its display has long lapsed."""
+    if pacer.is_given_up or not pacer.owes_stop:
+        return None
+    return Wish(Indicator.STOPPED, pacer.duration_ms or timings.duration_ms, Cause.STOP)
+
+
+def stop_if_it_gains(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
+    """A stop that is owed, or in `terminal` mode one that somebody asked for and that spares enough display."""
+    gains = not reach.is_explicit and pacer.is_spoken and pacer.visible_until - now > timings.min_gain_ms
+    if pacer.is_given_up or not (pacer.owes_stop or (reach.can_stop and gains)):
+        return None
+    return Wish(Indicator.STOPPED, pacer.duration_ms or timings.duration_ms, Cause.STOP)
+
+
+DECISIONS: dict[Indicator, dict[Standing, Rule]] = {
+    Indicator.TYPING: {
+        Standing.OFF_OPEN: type_if_due,
+        Standing.OFF_WAITING: wait,
+        Standing.ON_OPEN: type_if_due,
+        Standing.ON_WAITING: wait,
+        Standing.BUSY: wait,
+        Standing.MUTE: nothing,
+    },
+    Indicator.PAUSED: {
+        Standing.OFF_OPEN: nothing,
+        Standing.OFF_WAITING: nothing,
+        Standing.ON_OPEN: pause_if_typing_shows,
+        Standing.ON_WAITING: wait,
+        Standing.BUSY: wait,
+        Standing.MUTE: nothing,
+    },
+    Indicator.STOPPED: {
+        Standing.OFF_OPEN: stop_if_owed,
+        Standing.OFF_WAITING: wait,
+        Standing.ON_OPEN: stop_if_it_gains,
+        Standing.ON_WAITING: wait,
+        Standing.BUSY: wait,
+        Standing.MUTE: nothing,
+    },
+}
+
+
+def decide(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
+    """What to tell the platform at this instant; a direct order goes before what the actors want."""
+    at = standing(pacer, now)
+    if pacer.order is not None and at in (Standing.OFF_OPEN, Standing.ON_OPEN):
+        return pacer.order
+    return DECISIONS[pacer.wanted][at](pacer, now, timings, reach)
+
+
+def wake_at(pacer: Pacer, now: Ms) -> Ms:
+    """When `decide` may answer differently without any input; a wake too many is harmless, one too few is not."""
+    if pacer.in_flight is not None:
+        return NEVER  # its completion reconciles
+    if now < pacer.muted_until:
+        return pacer.muted_until
+    if now < pacer.gate_at:
+        return pacer.gate_at if _has_something_to_say(pacer, now) else NEVER
+    is_typing = pacer.wanted is Indicator.TYPING and shows_typing(pacer, now)
+    return pacer.refresh_at if is_typing and pacer.refresh_at > now else NEVER
+
+
+def _has_something_to_say(pacer: Pacer, now: Ms) -> bool:
+    return (
+        pacer.order is not None
+        or pacer.wanted is Indicator.TYPING
+        or pacer.owes_stop
+        or now < pacer.visible_until
+    )
+
+
+# Inputs.
+
+
+def want(pacer: Pacer, wanted: Indicator, *, is_silent: bool) -> None:
+    """What the actors now add up to. A new wanted state has its own three tries."""
+    if wanted is not pacer.wanted:
+        pacer.wanted, pacer.tries, pacer.is_given_up = wanted, 0, False
+        pacer.is_spoken = False
+    if wanted is Indicator.STOPPED and not is_silent:
+        pacer.is_spoken = True  # a terminal reason upgrades a silent stop
+
+
+def cleared_by_platform(pacer: Pacer, now: Ms) -> None:
+    """A message of the agent's has removed the indicator from the guest's screen; re-assert if still wanted."""
+    pacer.shown, pacer.shown_until, pacer.visible_until, pacer.owes_stop = None, now, now, False
+    pacer.was_cleared = pacer.in_flight is not None
+    pacer.is_fresh = pacer.is_fresh or pacer.wanted is Indicator.TYPING
+
+
+def refusal_of_order(pacer: Pacer, now: Ms, timings: Timings) -> Ms | str | None:
+    """None if a direct order may go now, else how long to wait, or the code with which the platform refused."""
+    match standing(pacer, now):
+        case Standing.MUTE:
+            return pacer.mute_code
+        case Standing.OFF_WAITING | Standing.ON_WAITING:
+            return pacer.gate_at - now
+        case Standing.BUSY:
+            return float(timings.min_interval_ms)
+        case _:
+            return None if pacer.order is None else float(timings.min_interval_ms)
+
+
+def send(pacer: Pacer, wish: Wish, now: Ms, timings: Timings, *, jitter: float) -> None:
+    """The wish is on its way. `jitter` in [0, 1) draws the next refresh up to 5 % early."""
+    pacer.in_flight, pacer.was_cleared = wish, False
+    if wish is pacer.order:
+        pacer.order = None
+    if wish.indicator is Indicator.TYPING:
+        pacer.is_fresh = pacer.is_fresh and wish.cause is Cause.DIRECT
+        refresh = timings.refresh_ms(wish.duration_ms) * (1 - timings.refresh_jitter * jitter)
+        pacer.next_refresh_at = now + max(timings.min_interval_ms, refresh)
+
+
+def settle(
+    pacer: Pacer, outcome: Outcome, now: Ms, timings: Timings, reach: Reach, *, jitter: float
+) -> Settled:
+    """Book what came of the broadcast in flight. `jitter` in [0, 1) spreads a back-off by up to 10 %."""
+    wish, pacer.in_flight = pacer.in_flight, None
+    assert wish is not None, "settled twice"
+    match outcome:
+        case Shown():
+            return _accepted(pacer, wish, now, timings, reach)
+        case Refused():
+            mute(pacer, outcome.code, now)
+            return Settled(pacer.tries + 1, is_given_up=True)
+        case Expired():  # nothing was shown and no try was spent: choose again at once
+            _restore_freshness(pacer, wish)
+            return Settled(pacer.tries, is_given_up=False)
+        case CoolOff() | Unauthorised() | Unreachable():
+            _restore_freshness(pacer, wish)
+            gate = now + _wait_ms(pacer, outcome, timings, jitter)
+            if isinstance(outcome, Unreachable) and outcome.is_unknown:
+                gate += timings.late_ms
+                _may_be_visible(pacer, wish, now + timings.late_ms, reach)
+            _close_gate(pacer, gate, now, timings)
+            return _count_try(pacer, wish)
+
+
+def _wait_ms(
+    pacer: Pacer, outcome: CoolOff | Unauthorised | Unreachable, timings: Timings, jitter: float
+) -> Ms:
+    if isinstance(outcome, CoolOff):
+        return max(float(timings.min_interval_ms), outcome.wait_ms or 0.0)
+    pacer.fails += 1
+    return float(timings.min_interval_ms * 2 ** min(pacer.fails - 1, MAX_DOUBLINGS) * (1 + jitter / 10))
+
+
+def _accepted(pacer: Pacer, wish: Wish, now: Ms, timings: Timings, reach: Reach) -> Settled:
+    attempts, pacer.tries, pacer.fails = pacer.tries + 1, 0, 0
+    _close_gate(pacer, now + timings.min_interval_ms, now, timings)
+    if wish.indicator is Indicator.STOPPED:
+        pacer.shown, pacer.shown_until, pacer.visible_until, pacer.owes_stop = None, now, now, False
+        return Settled(attempts, is_given_up=False)
+    pacer.is_spoken = pacer.is_spoken and wish.cause is not Cause.DIRECT  # an ordered display may lapse
+    pacer.shown, pacer.shown_until = wish.indicator, now + wish.duration_ms
+    pacer.visible_until = max(pacer.visible_until, pacer.shown_until)
+    if wish.indicator is Indicator.TYPING:
+        pacer.refresh_at = pacer.next_refresh_at
+        pacer.owes_stop = pacer.owes_stop or (reach.owes_stops and wish.cause is not Cause.DIRECT)
+        if pacer.was_cleared and pacer.wanted is Indicator.TYPING:
+            pacer.refresh_at, pacer.is_fresh = pacer.gate_at, True  # the message may have wiped it: again
+    return Settled(attempts, is_given_up=False)
+
+
+def _may_be_visible(pacer: Pacer, wish: Wish, latest: Ms, reach: Reach) -> None:
+    if wish.indicator is Indicator.STOPPED:
+        return
+    pacer.visible_until = max(pacer.visible_until, latest + wish.duration_ms)
+    if wish.indicator is Indicator.TYPING and wish.cause is not Cause.DIRECT:
+        pacer.owes_stop = pacer.owes_stop or reach.owes_stops
+
+
+def _restore_freshness(pacer: Pacer, wish: Wish) -> None:
+    """What a typing that was not accepted had used up."""
+    if wish.indicator is Indicator.TYPING and wish.cause is not Cause.DIRECT:
+        pacer.is_fresh = True
+
+
+def _close_gate(pacer: Pacer, until: Ms, now: Ms, timings: Timings) -> None:
+    pacer.gate_at = until
+    if timings.max_per_minute is None:
+        return
+    if pacer.sent_at is None:
+        pacer.sent_at = deque(maxlen=timings.max_per_minute)
+    pacer.sent_at.append(now)
+    if len(pacer.sent_at) == timings.max_per_minute:
+        pacer.gate_at = max(until, pacer.sent_at[0] + MINUTE_MS)
+
+
+def _count_try(pacer: Pacer, wish: Wish) -> Settled:
+    """A try counts for the wanted state it served; one that is no longer wanted spends nothing."""
+    if wish.cause is Cause.DIRECT:
+        return Settled(1, is_given_up=True)
+    if wish.indicator is not pacer.wanted:
+        return Settled(1, is_given_up=False)
+    pacer.tries += 1
+    pacer.is_given_up = pacer.tries >= MAX_TRIES
+    if pacer.is_given_up and wish.indicator is Indicator.STOPPED:
+        pacer.owes_stop = False
+    return Settled(pacer.tries, is_given_up=pacer.is_given_up)
+
+
+def mute(pacer: Pacer, code: str, now: Ms) -> None:
+    """The platform will not have this session: it is left alone for a minute, and owes nothing."""
+    pacer.muted_until, pacer.mute_code = now + MUTE_MS, code
+    pacer.shown, pacer.shown_until, pacer.visible_until = None, now, now
+    pacer.owes_stop, pacer.tries, pacer.order = False, 0, None
+
+
+def hold(pacer: Pacer, now: Ms, timings: Timings) -> None:
+    """The gateway's circuit is open: ask again an interval from now, with what is wanted then."""
+    pacer.gate_at = max(pacer.gate_at, now + timings.min_interval_ms)
+
+
+def rests_at(pacer: Pacer) -> Ms:
+    """From when on nothing of this pacer matters any more; NEVER while it still has something to do."""
+    is_busy = pacer.in_flight is not None or pacer.order is not None or pacer.owes_stop
+    if is_busy or pacer.wanted is not Indicator.STOPPED:
+        return NEVER
+    return max(pacer.gate_at, pacer.visible_until, pacer.muted_until)

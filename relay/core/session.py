@@ -1,0 +1,206 @@
+"""One chat session: its actors joined into one wanted indicator, and the pacer that brings it to the platform.
+
+The session's state is the strongest of its public actors': typing, else paused, else stopped. Every change of
+it is a `Change` for the trackers, made whether or not the platform is told.
+
+Timers that are due before an input are applied before it, each at its own deadline and in their order: so a
+late timer leaves the session where a punctual one would have. Ties go to the input.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from relay.core import pacer as pacing
+from relay.core.activity import Activity, Kind
+from relay.core.actor import (
+    REASON_OF,
+    STALE,
+    TERMINAL,
+    Actor,
+    Cell,
+    Input,
+    State,
+    Timer,
+    deadline,
+    is_in_order,
+    observe,
+    remember_order,
+    step,
+)
+from relay.core.engagement import Reason
+from relay.core.indicator import Address, Indicator, SessionKey, Wish
+from relay.core.moments import NEVER, Ms
+from relay.core.pacer import Pacer, Reach
+from relay.core.timings import Timings
+
+MAX_ACTORS = 32
+"""Actors of one session at once; further ones are dropped and counted until an idle one is forgotten."""
+
+
+class Change(NamedTuple):
+    """The session became `state` at `at`; `actors` counts its public ones that are not stopped."""
+
+    state: Indicator
+    reason: Reason
+    actors: int
+    at: Ms
+
+
+class Verdict(StrEnum):
+    """What became of an activity; a metric label."""
+
+    APPLIED = "applied"
+    STALE = "stale"
+    ORPHAN = "orphan"
+    FOREIGN_ID = "foreign_id"
+    EXHAUSTED_ID = "exhausted_id"
+    TOO_MANY_ACTORS = "too_many_actors"
+
+
+@dataclass(slots=True)
+class Session:
+    """`stated` is the last state told to trackers. `armed_tick` belongs to the wheel."""
+
+    key: SessionKey
+    address: Address
+    source: str
+    timings: Timings
+    reach: Reach
+    pacer: Pacer
+    actors: list[Actor] = field(default_factory=list)
+    stated: Indicator = Indicator.STOPPED
+    touched: Ms = -NEVER
+    armed_tick: int = 0
+    traceparent: str | None = None
+
+    # Inputs.
+
+    def observe(self, activity: Activity, now: Ms, changes: list[Change]) -> Verdict:
+        """Apply one activity; state changes it (or timers due before it) made are appended to `changes`."""
+        self._lapse(now, changes, is_inclusive=False)
+        actor = self._actor(activity.actor, now)
+        if actor is None:
+            return Verdict.TOO_MANY_ACTORS
+        is_late = not is_in_order(actor, activity)
+        if activity.kind is Kind.MESSAGE_SENT and activity.is_public and self.reach.message_clears:
+            pacing.cleared_by_platform(self.pacer, now)
+        if is_late:
+            return Verdict.STALE
+        return self._apply(actor, activity, now, changes)
+
+    def lapse(self, now: Ms, changes: list[Change]) -> None:
+        """Apply every timer that is due."""
+        self._lapse(now, changes, is_inclusive=True)
+
+    def end(self, reason: Reason, now: Ms, changes: list[Change]) -> None:
+        """Everybody is gone (shutdown): the session is stopped, and the platform owed or asked a stop."""
+        self._lapse(now, changes, is_inclusive=False)
+        for actor in self.actors:
+            actor.state = State.IDLE
+        self._join(reason, now, changes)
+
+    # Questions.
+
+    def wish(self, now: Ms) -> Wish | None:
+        """What the platform should be told at this instant, if anything."""
+        return pacing.decide(self.pacer, now, self.timings, self.reach)
+
+    def next_deadline(self, now: Ms) -> Ms:
+        """When to call `lapse` and ask `wish` again; NEVER once the session has only to be forgotten by hand."""
+        return min(self._next_timer()[0], pacing.wake_at(self.pacer, now), self.forget_at())
+
+    def forget_at(self) -> Ms:
+        """From when on the session may be dropped: idle, at rest, and its orders' memory over."""
+        if self.stated is not Indicator.STOPPED or any(a.state is not State.IDLE for a in self.actors):
+            return NEVER
+        return max(pacing.rests_at(self.pacer), self.touched + self.timings.tombstone_ms)
+
+    def active_actors(self) -> int:
+        return sum(a.is_public and a.indicator() is not Indicator.STOPPED for a in self.actors)
+
+    # Steps.
+
+    def _actor(self, actor_id: str, now: Ms) -> Actor | None:
+        for actor in self.actors:
+            if actor.id == actor_id:
+                return actor
+        if len(self.actors) >= MAX_ACTORS and not self._forget_an_idle_actor(now):
+            return None
+        self.actors.append(Actor(actor_id))
+        return self.actors[-1]
+
+    def _forget_an_idle_actor(self, now: Ms) -> bool:
+        for actor in self.actors:
+            if actor.state is State.IDLE and actor.last + self.timings.tombstone_ms <= now:
+                self.actors.remove(actor)
+                return True
+        return False
+
+    def _apply(self, actor: Actor, activity: Activity, now: Ms, changes: list[Change]) -> Verdict:
+        remember_order(actor, activity)
+        self.touched = now
+        self.traceparent = activity.traceparent or self.traceparent
+        if activity.duration_ms is not None:
+            self.pacer.duration_ms = activity.duration_ms
+        has_flipped = actor.is_public is not activity.is_public and actor.state is not State.IDLE
+        actor.is_public = activity.is_public
+        cell = self._move(actor, activity, now)
+        if actor.state is State.IDLE:
+            actor.last = now  # from here on its order is remembered for the tombstone
+        if activity.is_public and actor.indicator() is Indicator.TYPING:
+            self.pacer.is_fresh = True
+        if cell.recomputes or has_flipped:
+            self._join(_reason(activity, has_flipped=has_flipped), now, changes)
+        return Verdict(cell.counted) if cell.counted else Verdict.APPLIED
+
+    def _move(self, actor: Actor, activity: Activity, now: Ms) -> Cell:
+        if activity.kind is not Kind.SESSION_ENDED:
+            return observe(actor, activity, now, self.timings)
+        cell = STALE
+        for one in self.actors:
+            cell = step(one, Kind.SESSION_ENDED, now, activity, self.timings)
+        return cell
+
+    def _lapse(self, now: Ms, changes: list[Change], *, is_inclusive: bool) -> None:
+        while True:
+            due, timer, actor = self._next_timer()
+            if actor is None or due > now or (due == now and not is_inclusive):
+                return
+            cell = step(actor, timer, due, None, self.timings)
+            self.touched = max(self.touched, due)
+            if cell.recomputes:
+                self._join(REASON_OF[timer], due, changes)
+
+    def _next_timer(self) -> tuple[Ms, Timer, Actor | None]:
+        first: tuple[Ms, Timer, Actor | None] = (NEVER, Timer.STOP, None)
+        for actor in self.actors:
+            due, timer = deadline(actor, self.timings)
+            if due < first[0]:
+                first = (due, timer, actor)
+        return first
+
+    def _join(self, reason: Reason, now: Ms, changes: list[Change]) -> None:
+        public = [a for a in self.actors if a.is_public]
+        wanted = strongest([a.indicator() for a in public])
+        self.pacer.is_thinking = any(a.state is State.THINKING and a.is_counting for a in public)
+        pacing.want(self.pacer, wanted, is_silent=reason is Reason.SILENCE)
+        if wanted is not self.stated:
+            self.stated = wanted
+            changes.append(Change(wanted, reason, self.active_actors(), now))
+
+
+def strongest(indicators: Sequence[Indicator]) -> Indicator:
+    """Typing, else paused, else stopped: the join over actors, whatever their order."""
+    if Indicator.TYPING in indicators:
+        return Indicator.TYPING
+    return Indicator.PAUSED if Indicator.PAUSED in indicators else Indicator.STOPPED
+
+
+def _reason(activity: Activity, *, has_flipped: bool) -> Reason:
+    """An agent who turns to an internal note has, for the guest, cleared the box."""
+    kind: Input = activity.kind
+    if has_flipped and not activity.is_public and activity.kind not in TERMINAL:
+        return Reason.CLEARED
+    return REASON_OF[kind]
