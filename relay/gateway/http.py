@@ -1,0 +1,162 @@
+"""The one door through which a gateway talks HTTP: bytes out, an answer or the way it was lost back.
+
+Foreign exceptions end here. What matters about a lost call is *where* it was lost: before the request left
+(DNS, connect, TLS: the platform never saw it) or after (timeout, reset: it may have been applied).
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from types import SimpleNamespace
+
+import aiohttp
+from yarl import URL
+
+from relay import __version__, wire
+from relay.core.answer import Answer
+from relay.core.moments import Ms
+from relay.core.outcome import Failure
+from relay.errors import SettingsError
+
+MOST_BODY_BYTES = 65_536
+"""An error body is a few hundred; more is not read, and its connection is not used again."""
+
+KEEPALIVE_S = 15.0
+"""Shorter than any common load balancer's idle limit, so that a request seldom meets a closing connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No answer. `was_sent`: the request may have reached the other side."""
+
+    kind: Failure
+    was_sent: bool
+
+
+class HttpDoor:
+    """One platform's connections: kept alive, no cookies, no redirects, no proxies from the environment.
+
+    `carriers` calls at once never wait for a connection. Raises SettingsError for a base URL that would send the
+    client secret in clear: https is needed, unless the host is loopback or `allow_http`.
+    """
+
+    def __init__(self, base_url: str, *, name: str, carriers: int, allow_http: bool = False) -> None:
+        problem = base_url_problem(base_url, allow_http=allow_http)
+        if problem is not None:
+            raise SettingsError(f"gateways.{name}.base_url: {problem}")
+        self._base = base_url.rstrip("/")
+        self._carriers = carriers
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_note_sent)
+        self._session = aiohttp.ClientSession(
+            # Twice the carriers: log-ins and probes run beside them, and nothing queues inside the pool, whose
+            # waiting room is not fair.
+            connector=aiohttp.TCPConnector(limit=2 * self._carriers, keepalive_timeout=KEEPALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None),  # each call brings its own deadline
+            headers={"user-agent": f"typing-relay/{__version__}", "accept-encoding": "identity"},
+            trace_configs=[trace],
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def call(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b"", deadline_ms: Ms
+    ) -> Answer | Lost:
+        """One request; `path` begins with `/` and is percent-encoded already. Never raises for the network."""
+        if self._session is None:
+            return Lost(Failure.CONNECT, was_sent=False)
+        loop = asyncio.get_running_loop()
+        sent = SimpleNamespace(was_sent=False)
+        began = loop.time()
+        try:
+            async with (
+                asyncio.timeout_at(deadline_ms / 1000),
+                self._session.request(
+                    method,
+                    URL(self._base + path, encoded=True),
+                    data=body or None,
+                    headers=headers,
+                    allow_redirects=False,
+                    trace_request_ctx=sent,
+                ) as response,
+            ):
+                read = await _read_capped(response)
+                # The latency ends with the headers' arrival for a body that is cut; the status is what counts.
+                latency_ms = (loop.time() - began) * 1000
+                return Answer(response.status, response.headers, _json_object(read), latency_ms)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as why:
+            # ValueError: aiohttp's word for an answer it cannot parse.
+            return Lost(_kind_of(why, was_sent=sent.was_sent), was_sent=sent.was_sent)
+
+
+def base_url_problem(base_url: str, *, allow_http: bool = False) -> str | None:
+    """What keeps a base URL from being used, in words and without its value; None if it is fine."""
+    try:
+        url = URL(base_url)
+    except ValueError:
+        return "not a URL; write it as https://host"
+    if url.scheme not in {"http", "https"} or not url.host:
+        return "not a web address; write it as https://host"
+    if url.user is not None or url.password is not None:
+        return "holds credentials; put them in client_id and client_secret"
+    if url.query_string or url.fragment:
+        return "holds a query or a fragment; leave only scheme, host, port and path"
+    if url.scheme == "http" and not (allow_http or is_loopback(url.host)):
+        return "is http, so the client secret would travel in clear; use https, or set allow_http = true"
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _note_sent(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    context.trace_request_ctx.was_sent = True
+
+
+async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
+    read = bytearray()
+    async for chunk in response.content.iter_any():
+        read += chunk
+        if len(read) > MOST_BODY_BYTES:
+            response.close()
+            break
+    return bytes(read[:MOST_BODY_BYTES])
+
+
+def _json_object(body: bytes) -> Mapping[str, object]:
+    try:
+        value = wire.loads(body)
+    except wire.NotJson:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _kind_of(why: Exception, *, was_sent: bool) -> Failure:
+    match why:
+        case TimeoutError():
+            return Failure.TIMEOUT
+        case aiohttp.ClientConnectorDNSError():
+            return Failure.DNS
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return Failure.TLS
+        case _:
+            return Failure.RESET if was_sent else Failure.CONNECT

@@ -1,0 +1,88 @@
+"""What the relay asks of a messaging platform, whichever it is."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from relay.core.indicator import Address, Wish
+from relay.core.liveness import Liveness
+from relay.core.moments import Ms
+from relay.core.outcome import Outcome
+
+__all__ = ["Capabilities", "Gateway", "Health", "HealthState", "Liveness"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the platform can show. The last two replace the settings' values where they are not None."""
+
+    shows_paused: bool
+    can_stop: bool
+    message_clears: bool
+    min_interval_ms: int | None = None
+    default_duration_ms: int | None = None
+
+
+class HealthState(StrEnum):
+    OK = "ok"
+    DEGRADED = "degraded"  # no token can be had, or the platform rejects the one we were given
+    COOLING = "cooling"  # the platform asked everybody to wait
+    CIRCUIT_OPEN = "circuit_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`reason` is for the operator: what was seen and what to do; empty if all is well."""
+
+    state: HealthState
+    reason: str = ""
+
+
+class Gateway(Protocol):
+    """One identity on one platform. Deadlines are points on the event loop's clock, in milliseconds."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def start(self) -> None:
+        """Open connections and ask for a token in the background; does not wait for the platform."""
+        ...
+
+    async def close(self) -> None:
+        """Abandon what is in flight. Nothing is sent afterwards."""
+        ...
+
+    def validate(self, address: Address) -> str | None:
+        """What is wrong with `address` on this platform, in words and without its values; None if usable."""
+        ...
+
+    async def probe(self, address: Address, *, deadline_ms: Ms) -> Liveness:
+        """Whether the session is still there: from memory where that is fresh, else asked once for all callers.
+
+        Never later than `deadline_ms` nor half a second: an answer that is not in by then is `UNKNOWN`.
+        """
+        ...
+
+    def forget(self, address: Address) -> None:
+        """The session has ended: remember nothing of it."""
+        ...
+
+    async def show(self, address: Address, wish: Wish, *, deadline_ms: Ms) -> Outcome:
+        """One HTTP call, never repeated.
+
+        `Expired` means that nothing was shown and a new token is in hand: choose the payload again, take another
+        permit and call once more inside the same deadline. A second `Expired` is to be read as `Unauthorised`.
+        """
+        ...
+
+    def admits(self, wish: Wish) -> bool:
+        """May this be sent now? False while the platform's circuit is open, but for stops and one trial per 10 s.
+
+        A True may be that trial: the caller then makes the call.
+        """
+        ...
+
+    def health(self) -> Health: ...

@@ -1,0 +1,236 @@
+"""One identity's budget: who may make the next request, and when. The only door to aiolimiter.
+
+    mark(key, rank) ──► waiting ─┐               ┌─ any work: 9/10 of the rate ─┐  pop the best
+                                 ├─► open gate ──┤                              ├────────────────► carry(key), a slot
+    permit(rank) ─────► asking ──┘  (cool-off)   └─ stops only: 1/10 ───────────┘  only now          or a permit
+
+A key waits as one mark, never with a payload: what to send is chosen by `carry`, after the permit. There is one
+waiter per limiter: aiolimiter is not fair among several (a newcomer overtakes the one just woken), and its heap of
+waiters is dear at thousands. A permit asked for by a call that already holds a slot (a probe) needs no second slot,
+else sixteen first indicators would wait for each other.
+"""
+
+import asyncio
+import logging
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiolimiter import AsyncLimiter
+
+from relay.core.budget import Share, shares
+from relay.core.cooloff import CoolOffGate
+from relay.core.indicator import Rank, SessionKey
+from relay.core.lanes import Lanes
+from relay.core.moments import Ms
+
+logger = logging.getLogger("relay.gateway")
+
+CARRIERS = 16
+
+
+@dataclass(slots=True)
+class Lane:
+    """One limiter with its one waiter. `max_rank`: the least urgent work it serves."""
+
+    max_rank: Rank
+    limiter: AsyncLimiter
+    has_news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Throttle:
+    """Carries marked keys as the budget allows, at most `carriers` at once and never one key twice at once.
+
+    `start` must be called inside the loop it will live on. `carry(key)` runs in a named task that the throttle
+    owns; it should not raise (if it does, the fault is logged and the slot is free again).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        carry: Callable[[SessionKey], Awaitable[None]],
+        *,
+        rate_per_minute: int,
+        burst: int,
+        carriers: int = CARRIERS,
+    ) -> None:
+        self._name = name
+        self._carry = carry
+        self._carriers = carriers
+        self._gate = CoolOffGate()
+        self._waiting: Lanes[SessionKey] = Lanes()
+        self._asking: Lanes[asyncio.Future[None]] = Lanes()
+        self._carried: dict[SessionKey, asyncio.Task[None]] = {}
+        self._again: dict[SessionKey, Rank] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._is_closed = False
+        any_work, stops = shares(rate_per_minute, burst)
+        self._lanes = (Lane(Rank.PAUSE, _limiter(any_work)), Lane(Rank.STOP, _limiter(stops)))
+        self._servers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to serve; marks made before are kept."""
+        self._servers = [
+            asyncio.create_task(
+                self._serve(lane), name=f"throttle {self._name}: {lane.max_rank.name.lower()}"
+            )
+            for lane in self._lanes
+        ]
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until nothing waits and nothing is carried; False if that took longer than `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Stop serving, and cancel what is being carried."""
+        self._is_closed = True
+        tasks = [*self._servers, *self._carried.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def set_rate(self, rate_per_minute: int, burst: int) -> None:
+        """Serve at another rate from now on; the new burst is earned first, so that a change is no gift."""
+        # aiolimiter takes its leak from the constructor for good: a new rate is a new limiter.
+        for lane, share in zip(self._lanes, shares(rate_per_minute, burst), strict=True):
+            limiter = _limiter(share)
+            await limiter.acquire(share.burst)  # never waits: it is empty
+            lane.limiter = limiter
+
+    # -- work ------------------------------------------------------------------------------------------------
+
+    def mark(self, key: SessionKey, rank: Rank) -> None:
+        """`key` has something to send of `rank`; while it is being carried, once more afterwards."""
+        if self._is_closed:
+            return
+        if key in self._carried:
+            self._again[key] = rank
+            return
+        self._waiting.mark(key, rank)
+        self._wake()
+
+    def unmark(self, key: SessionKey) -> None:
+        """`key` has nothing to send any more; a carry under way goes on."""
+        self._again.pop(key, None)
+        self._waiting.discard(key)
+        self._note_idle()
+
+    async def permit(self, rank: Rank, deadline_ms: Ms) -> bool:
+        """Take one request from the budget, in turn with the marks of its rank; False if none came in time."""
+        if self._is_closed:
+            return False
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asking.mark(asked, rank)
+        self._wake()
+        try:
+            async with asyncio.timeout_at(deadline_ms / 1000):
+                await asked
+        except TimeoutError:
+            return False
+        finally:
+            self._asking.discard(asked)
+            self._note_idle()
+        return True
+
+    def cool_off(self, until_ms: Ms) -> None:
+        """Serve nothing, stops neither, before `until_ms` on the loop's clock."""
+        self._gate.close(until_ms)
+
+    # -- for metrics -----------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Keys that wait, those being carried not counted."""
+        return len(self._waiting) + len(self._asking) + len(self._again)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._carried)
+
+    @property
+    def headroom(self) -> int:
+        """Requests that could be made at once."""
+        return sum(_free_permits(lane.limiter) for lane in self._lanes)
+
+    # -- serving ---------------------------------------------------------------------------------------------
+
+    async def _serve(self, lane: Lane) -> None:
+        while True:
+            while not self._has_work(lane.max_rank):
+                lane.has_news.clear()
+                await lane.has_news.wait()  # for as long as there is nothing to do
+            wait_ms = self._gate.wait_ms(self._now())
+            if wait_ms > 0:
+                await asyncio.sleep(wait_ms / 1000)
+                continue
+            await lane.limiter.acquire()
+            # The wait may have been long: the gate may have closed, the work may be gone. Then the permit is
+            # lost, not kept: a hoarded one could be spent on top of a full burst.
+            if self._gate.wait_ms(self._now()) == 0:
+                self._serve_best(lane.max_rank)
+
+    def _has_work(self, max_rank: Rank) -> bool:
+        return self._asking.has(max_rank) or (self._has_slot() and self._waiting.has(max_rank))
+
+    def _has_slot(self) -> bool:
+        return len(self._carried) < self._carriers
+
+    def _serve_best(self, max_rank: Rank) -> None:
+        asked, marked = self._asking.best(), self._waiting.best() if self._has_slot() else None
+        # Equal ranks: what is under way first, it holds a slot.
+        if asked is not None and (marked is None or asked <= marked):
+            granted = self._asking.pop(max_rank)
+            if granted is not None and not granted.done():
+                granted.set_result(None)
+        elif marked is not None:
+            key = self._waiting.pop(max_rank)
+            if key is not None:
+                self._start(key)
+
+    def _start(self, key: SessionKey) -> None:
+        task = asyncio.create_task(self._run(key), name=f"carry {self._name}")
+        self._carried[key] = task
+
+    async def _run(self, key: SessionKey) -> None:
+        try:
+            await self._carry(key)
+        except Exception:
+            # One session's fault must not end the others' service; CancelledError passes.
+            logger.exception("carry failed", extra={"fields": {"gateway": self._name, "session_id": key[1]}})
+        finally:
+            self._carried.pop(key, None)
+            rank = self._again.pop(key, None)
+            if rank is not None:
+                self.mark(key, rank)
+            self._wake()
+
+    def _wake(self) -> None:
+        self._note_idle()
+        for lane in self._lanes:
+            if self._has_work(lane.max_rank):
+                lane.has_news.set()
+
+    def _note_idle(self) -> None:
+        if self.waiting or self._carried:
+            self._idle.clear()
+        else:
+            self._idle.set()
+
+    def _now(self) -> Ms:
+        return asyncio.get_running_loop().time() * 1000
+
+
+def _limiter(share: Share) -> AsyncLimiter:
+    return AsyncLimiter(share.burst, share.period_s)
+
+
+def _free_permits(limiter: AsyncLimiter) -> int:
+    """The largest amount the limiter would grant at once: it tells only yes or no, so it is asked by halves."""
+    amounts = range(1, int(limiter.max_rate) + 1)
+    return bisect_right(amounts, 0, key=lambda amount: 0 if limiter.has_capacity(amount) else 1)
