@@ -1,0 +1,255 @@
+"""A stand-in for the Guest API: strict about what it takes, and as unreliable as the real one.
+
+    POST /oauth/token                                     form or Basic; checks client, grant and scope
+    GET  /api/v2/messaging/sessions/{sessionId}           {"status": …}
+    POST /api/v2/messaging/guests/{guestId}/typing        exactly {sessionId, guestId, type, duration}
+
+    POST /sandbox/chaos                 change the misbehaviour, revoke tokens, force the next answers
+    GET  /sandbox/arrivals              every typing call, with its times and answer
+    GET  /sandbox/visible/{sessionId}   what the guest sees now
+
+The last three are the operator's. Nothing here imports the relay's own gateway, so neither can hide the other's
+mistake.
+"""
+
+import asyncio
+import time
+from collections import deque
+from typing import Any, Self
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from relay.core.ids import is_uuid
+from relay.core.indicator import Indicator
+from relay.core.liveness import LIVE_STATUSES
+from relay.core.moments import Ms, UnixMs
+from relay.sandbox.arrivals import Arrival, visible_at
+from relay.sandbox.chaos import Chaos, Forced, Mischief, What
+from relay.sandbox.faults import Fault, forced_answer, json_answer, json_body, too_many
+from relay.sandbox.identity import Identity, Refusal
+from relay.sandbox.serving import Listener
+
+KEPT_ARRIVALS = 100_000
+FIELDS = {"sessionId", "guestId", "type", "duration"}
+
+
+class Switches(BaseModel):
+    """Body of `POST /sandbox/chaos`, beside the fields of `Chaos` itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    revoke_tokens: bool = False
+    script: tuple[Forced, ...] = Field(default=(), max_length=1000)
+
+
+class StandInPlatform:
+    """`async with StandInPlatform() as platform:` serves on a free loopback port until the block ends."""
+
+    def __init__(
+        self,
+        chaos: Chaos | None = None,
+        *,
+        identity: Identity | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.identity = identity or Identity()
+        self.mischief = Mischief(chaos or Chaos())
+        self.arrivals: deque[Arrival] = deque(maxlen=KEPT_ARRIVALS)
+        self.probes = 0
+        self.open_calls = 0
+        self.most_open_calls = 0
+        self._answered_at: dict[str, Ms] = {}
+        app = web.Application()
+        app.router.add_post("/oauth/token", self._token)
+        app.router.add_get("/api/v2/messaging/sessions/{session_id}", self._session)
+        app.router.add_post("/api/v2/messaging/guests/{guest_id}/typing", self._typing)
+        app.router.add_post("/sandbox/chaos", self._change)
+        app.router.add_get("/sandbox/arrivals", self._list_arrivals)
+        app.router.add_get("/sandbox/visible/{session_id}", self._visible)
+        self._listener = Listener(app, host=host, port=port)
+
+    async def __aenter__(self) -> Self:
+        await self._listener.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._listener.close()
+
+    @property
+    def base_url(self) -> str:
+        return self._listener.base_url
+
+    def visible(self, session_id: str) -> Indicator | None:
+        """What the guest of `session_id` sees now."""
+        return visible_at(self.arrivals, session_id, _now())
+
+    # -- the platform's own API ------------------------------------------------------------------------------
+
+    async def _token(self, request: web.Request) -> web.StreamResponse:
+        form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+        forced = await self._forced(request, "token")
+        if forced is not None and forced.status is not None:
+            return forced_answer(forced)
+        life_s = self.mischief.chaos.token_life_s
+        granted = self.identity.grant(form, request.headers.get("authorization"), now=_now(), life_s=life_s)
+        if isinstance(granted, Refusal):
+            return json_answer(granted.body, status=granted.status)
+        return json_answer(granted)
+
+    async def _session(self, request: web.Request) -> web.StreamResponse:
+        self.probes += 1
+        forced = await self._forced(request, "session")
+        if forced is not None and forced.status is not None:
+            return forced_answer(forced)
+        try:
+            self._check_bearer(request)
+            session_id = request.match_info["session_id"]
+            return json_answer({"id": session_id, "status": self._status_of(session_id)})
+        except Fault as fault:
+            return fault.answer()
+
+    async def _typing(self, request: web.Request) -> web.StreamResponse:
+        at, wall, body = _now(), _wall(), await json_body(request)
+        self.open_calls += 1
+        self.most_open_calls = max(self.most_open_calls, self.open_calls)
+        try:
+            return self._note(request, body, await self._forced(request, "typing"), at=at, wall=wall)
+        finally:
+            self.open_calls -= 1
+
+    def _note(
+        self, request: web.Request, body: dict[str, Any], forced: Forced | None, *, at: Ms, wall: UnixMs
+    ) -> web.StreamResponse:
+        answer, is_applied = self._answer(request, body, forced, at=at)
+        if forced is not None and forced.is_applied is not None:
+            is_applied = forced.is_applied
+        session_id = _text(body.get("sessionId"))
+        self.arrivals.append(
+            Arrival(
+                at=at,
+                wall=wall,
+                session_id=session_id,
+                guest_id=request.match_info["guest_id"],
+                indicator=_indicator(body.get("type")),
+                duration_ms=body["duration"] if isinstance(body.get("duration"), int) else 0,
+                status=answer.status,
+                is_applied=is_applied,
+            )
+        )
+        self._answered_at[session_id] = _now()
+        if len(self._answered_at) > KEPT_ARRIVALS:
+            del self._answered_at[next(iter(self._answered_at))]
+        return answer
+
+    def _answer(
+        self, request: web.Request, body: dict[str, Any], forced: Forced | None, *, at: Ms
+    ) -> tuple[web.Response, bool]:
+        if forced is not None and forced.status is not None:
+            return forced_answer(forced), 200 <= forced.status < 300
+        try:
+            self._check_bearer(request)
+            self._check_body(request.match_info["guest_id"], body)
+            self._check_session(_text(body.get("sessionId")), at)
+            if forced is None:
+                self._misbehave()
+        except Fault as fault:
+            return fault.answer(), False
+        return web.Response(status=200), True
+
+    # -- checks ----------------------------------------------------------------------------------------------
+
+    def _check_bearer(self, request: web.Request) -> None:
+        problem = self.identity.bearer_problem(request.headers.get("authorization"), _now())
+        if problem is not None:
+            raise Fault(401, *problem)
+
+    def _check_body(self, guest_id: str, body: dict[str, Any]) -> None:
+        duration = body.get("duration")
+        if body.keys() != FIELDS:
+            raise Fault(400, "bad.request", f"The body must have exactly the fields {sorted(FIELDS)}.")
+        if not is_uuid(_text(body["sessionId"])):
+            raise Fault(400, "invalid.value", "sessionId must be a UUID.")
+        if body["guestId"] != guest_id:
+            raise Fault(400, "invalid.value", "guestId must be the guest of the path.")
+        if _indicator(body["type"]) is None:
+            raise Fault(400, "invalid.value", f"type must be one of {[each.value for each in Indicator]}.")
+        if isinstance(duration, bool) or not isinstance(duration, int) or not 100 <= duration <= 10_000:
+            raise Fault(400, "invalid.value", "duration must be an integer of 100 to 10000 milliseconds.")
+
+    def _check_session(self, session_id: str, at: Ms) -> None:
+        if self._status_of(session_id).lower() not in LIVE_STATUSES:
+            raise Fault(409, "conflict", "The session is not active.")
+        interval_ms = self.mischief.chaos.min_interval_ms
+        if at < self._answered_at.get(session_id, float("-inf")) + interval_ms:
+            raise too_many(f"{interval_ms / 1000:g}", limit="session")
+
+    def _status_of(self, session_id: str) -> str:
+        chaos = self.mischief.chaos
+        status = chaos.sessions.get(session_id, chaos.session_status)
+        if not status:
+            raise Fault(404, "not.found", "The requested resource was not found.")
+        return status
+
+    def _misbehave(self) -> None:
+        fault = self.mischief.fault()
+        if fault == 429:
+            raise too_many(self.mischief.chaos.retry_after_s)
+        if fault is not None:
+            raise Fault(fault, "service.unavailable", "The service is unavailable.")
+
+    async def _forced(self, request: web.Request, on: What) -> Forced | None:
+        """The scripted answer, if there is one, after its delay; or the usual delay."""
+        forced = self.mischief.next_forced(on)
+        await asyncio.sleep((self.mischief.delay_ms() if forced is None else forced.delay_ms) / 1000)
+        if forced is not None and forced.reset and request.transport is not None:
+            request.transport.abort()
+        return forced
+
+    # -- the operator's switches -----------------------------------------------------------------------------
+
+    async def _change(self, request: web.Request) -> web.Response:
+        try:
+            switches = Switches.model_validate(await json_body(request))
+            self.mischief.change(switches.model_extra or {})
+        except ValidationError as why:
+            problems = [
+                {"where": ".".join(map(str, each["loc"])), "problem": each["msg"]} for each in why.errors()
+            ]
+            return json_answer({"problems": problems}, status=422)
+        self.mischief.force(*switches.script)
+        if switches.revoke_tokens:
+            self.identity.revoke_all()
+        return json_answer(self.mischief.chaos.model_dump())
+
+    async def _list_arrivals(self, _request: web.Request) -> web.Response:
+        return json_answer(
+            {
+                "now": _now(),
+                "tokens": {"granted": self.identity.granted, "refused": self.identity.refused},
+                "probes": self.probes,
+                "most_open_calls": self.most_open_calls,
+                "arrivals": list(self.arrivals),
+            }
+        )
+
+    async def _visible(self, request: web.Request) -> web.Response:
+        indicator = self.visible(request.match_info["session_id"])
+        return json_answer({"visible": None if indicator is None else indicator.value})
+
+
+def _now() -> Ms:
+    return asyncio.get_running_loop().time() * 1000
+
+
+def _wall() -> UnixMs:
+    return time.time_ns() // 1_000_000
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _indicator(value: object) -> Indicator | None:
+    return Indicator(value) if value in {each.value for each in Indicator} else None
