@@ -62,10 +62,14 @@ def reach_of(mode: StopMode, *, shows_paused: bool, can_stop: bool, message_clea
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a settled broadcast amounted to. `is_given_up`: no further try of this wanted state."""
+    """What a settled broadcast amounted to. `is_given_up`: no further try of this wanted state.
+
+    `is_exhausted`: because its tries are used up.
+    """
 
     attempts: int
     is_given_up: bool
+    is_exhausted: bool = False
 
 
 @dataclass(slots=True)
@@ -206,19 +210,20 @@ def wake_at(pacer: Pacer, now: Ms) -> Ms:
         return NEVER  # its completion reconciles
     if now < pacer.muted_until:
         return pacer.muted_until
-    if now < pacer.gate_at:
-        return pacer.gate_at if _has_something_to_say(pacer, now) else NEVER
-    is_typing = pacer.wanted is Indicator.TYPING and shows_typing(pacer, now)
-    return pacer.refresh_at if is_typing and pacer.refresh_at > now else NEVER
+    due = pacer.gate_at if pacer.order is not None else _due_at(pacer, now)
+    return due if due > now else NEVER  # what is due by now was decided now
 
 
-def _has_something_to_say(pacer: Pacer, now: Ms) -> bool:
-    return (
-        pacer.order is not None
-        or pacer.wanted is Indicator.TYPING
-        or pacer.owes_stop
-        or now < pacer.visible_until
-    )
+def _due_at(pacer: Pacer, now: Ms) -> Ms:
+    """When what is wanted and not yet shown may be told."""
+    if pacer.wanted is Indicator.TYPING:
+        if shows_typing(pacer, now):
+            return max(pacer.gate_at, min(pacer.refresh_at, pacer.shown_until))
+        return pacer.gate_at
+    if pacer.wanted is Indicator.PAUSED:
+        return pacer.gate_at if shows_typing(pacer, now) else NEVER
+    is_due = pacer.owes_stop or (pacer.is_spoken and now < pacer.visible_until)
+    return pacer.gate_at if is_due else NEVER
 
 
 # Inputs.
@@ -299,17 +304,19 @@ def _wait_ms(
 
 
 def _accepted(pacer: Pacer, wish: Wish, now: Ms, timings: Timings, reach: Reach) -> Settled:
-    attempts, pacer.tries, pacer.fails = pacer.tries + 1, 0, 0
+    is_order = wish.cause is Cause.DIRECT
+    attempts = 1 if is_order else pacer.tries + 1
+    pacer.tries, pacer.fails = pacer.tries if is_order else 0, 0
     _close_gate(pacer, now + timings.min_interval_ms, now, timings)
     if wish.indicator is Indicator.STOPPED:
         pacer.shown, pacer.shown_until, pacer.visible_until, pacer.owes_stop = None, now, now, False
         return Settled(attempts, is_given_up=False)
-    pacer.is_spoken = pacer.is_spoken and wish.cause is not Cause.DIRECT  # an ordered display may lapse
+    pacer.is_spoken = pacer.is_spoken and not is_order  # an ordered display may lapse
+    pacer.owes_stop = pacer.owes_stop or (reach.owes_stops and not is_order)
     pacer.shown, pacer.shown_until = wish.indicator, now + wish.duration_ms
     pacer.visible_until = max(pacer.visible_until, pacer.shown_until)
     if wish.indicator is Indicator.TYPING:
         pacer.refresh_at = pacer.next_refresh_at
-        pacer.owes_stop = pacer.owes_stop or (reach.owes_stops and wish.cause is not Cause.DIRECT)
         if pacer.was_cleared and pacer.wanted is Indicator.TYPING:
             pacer.refresh_at, pacer.is_fresh = pacer.gate_at, True  # the message may have wiped it: again
     return Settled(attempts, is_given_up=False)
@@ -317,6 +324,7 @@ def _accepted(pacer: Pacer, wish: Wish, now: Ms, timings: Timings, reach: Reach)
 
 def _may_be_visible(pacer: Pacer, wish: Wish, latest: Ms, reach: Reach) -> None:
     if wish.indicator is Indicator.STOPPED:
+        pacer.shown = None  # it may be gone: whoever types on is told afresh
         return
     pacer.visible_until = max(pacer.visible_until, latest + wish.duration_ms)
     if wish.indicator is Indicator.TYPING and wish.cause is not Cause.DIRECT:
@@ -350,7 +358,7 @@ def _count_try(pacer: Pacer, wish: Wish) -> Settled:
     pacer.is_given_up = pacer.tries >= MAX_TRIES
     if pacer.is_given_up and wish.indicator is Indicator.STOPPED:
         pacer.owes_stop = False
-    return Settled(pacer.tries, is_given_up=pacer.is_given_up)
+    return Settled(pacer.tries, is_given_up=pacer.is_given_up, is_exhausted=pacer.is_given_up)
 
 
 def mute(pacer: Pacer, code: str, now: Ms) -> None:
@@ -365,9 +373,16 @@ def hold(pacer: Pacer, now: Ms, timings: Timings) -> None:
     pacer.gate_at = max(pacer.gate_at, now + timings.min_interval_ms)
 
 
+def is_unsettled(pacer: Pacer, now: Ms, reach: Reach) -> bool:
+    """True while the platform has still to be told, or to answer, something about this session."""
+    is_busy = pacer.in_flight is not None or pacer.order is not None or pacer.owes_stop
+    return is_busy or (reach.can_stop and pacer.is_spoken and now < pacer.visible_until)
+
+
 def rests_at(pacer: Pacer) -> Ms:
     """From when on nothing of this pacer matters any more; NEVER while it still has something to do."""
     is_busy = pacer.in_flight is not None or pacer.order is not None or pacer.owes_stop
     if is_busy or pacer.wanted is not Indicator.STOPPED:
         return NEVER
-    return max(pacer.gate_at, pacer.visible_until, pacer.muted_until)
+    counted_until = pacer.sent_at[-1] + MINUTE_MS if pacer.sent_at else -NEVER
+    return max(pacer.gate_at, pacer.visible_until, pacer.muted_until, counted_until)

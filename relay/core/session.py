@@ -33,10 +33,14 @@ from relay.core.engagement import Reason
 from relay.core.indicator import Address, Indicator, SessionKey, Wish
 from relay.core.moments import NEVER, Ms
 from relay.core.pacer import Pacer, Reach
-from relay.core.timings import Timings
+from relay.core.timings import TICK_MS, Timings
 
 MAX_ACTORS = 32
 """Actors of one session at once; further ones are dropped and counted until an idle one is forgotten."""
+
+
+_ENDS_NOTHING = frozenset({Reason.SILENCE, Reason.KEYSTROKE, Reason.THINKING})
+"""Reasons that ask for no stop of their own: whoever starts to think does not end what is displayed."""
 
 
 class Change(NamedTuple):
@@ -61,7 +65,9 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class Session:
-    """`stated` is the last state told to trackers. `armed_tick` belongs to the wheel."""
+    """`stated` is the last state told to trackers. `touched` is its last sign of life, `changed_at` its last
+    change of state. Until `quiet_until` a keystroke changes nothing but `last` (see `absorb`). `armed_tick` belongs to the wheel.
+    """
 
     key: SessionKey
     address: Address
@@ -72,21 +78,47 @@ class Session:
     actors: list[Actor] = field(default_factory=list)
     stated: Indicator = Indicator.STOPPED
     touched: Ms = -NEVER
+    quiet_until: Ms = -NEVER
+    changed_at: Ms = -NEVER
     armed_tick: int = 0
     traceparent: str | None = None
+    suppressed: frozenset[str] = frozenset()  # reasons already told in this episode
 
     # Inputs.
+
+    def absorb(self, activity: Activity, now: Ms) -> bool:
+        """True if this was one more keystroke of a lone typist whose indicator is shown: then it is applied.
+
+        The table would say the same (typing stays typing); this is its one cell that is met many times a second.
+        """
+        if now >= self.quiet_until or activity.kind is not Kind.KEYSTROKE:
+            return False
+        actor = self.actors[0]
+        if (
+            activity.actor != actor.id
+            or now >= actor.last + self.timings.pause_after_ms
+            or not activity.is_public
+            or activity.duration_ms is not None
+            or not is_in_order(actor, activity)
+        ):
+            return False
+        if activity.seq is not None:
+            remember_order(actor, activity)
+        actor.last = self.touched = now
+        self.pacer.is_fresh = True
+        return True
 
     def observe(self, activity: Activity, now: Ms, changes: list[Change]) -> Verdict:
         """Apply one activity; state changes it (or timers due before it) made are appended to `changes`."""
         self._lapse(now, changes, is_inclusive=False)
+        if activity.kind is Kind.MESSAGE_SENT and activity.is_public and self.reach.message_clears:
+            pacing.cleared_by_platform(
+                self.pacer, now
+            )  # also by a message that comes late, or from one too many
         actor = self._actor(activity.actor, now)
         if actor is None:
             return Verdict.TOO_MANY_ACTORS
-        is_late = not is_in_order(actor, activity)
-        if activity.kind is Kind.MESSAGE_SENT and activity.is_public and self.reach.message_clears:
-            pacing.cleared_by_platform(self.pacer, now)
-        if is_late:
+        if not is_in_order(actor, activity):
             return Verdict.STALE
         return self._apply(actor, activity, now, changes)
 
@@ -108,8 +140,24 @@ class Session:
         return pacing.decide(self.pacer, now, self.timings, self.reach)
 
     def next_deadline(self, now: Ms) -> Ms:
-        """When to call `lapse` and ask `wish` again; NEVER once the session has only to be forgotten by hand."""
-        return min(self._next_timer()[0], pacing.wake_at(self.pacer, now), self.forget_at())
+        """When to call `lapse` and ask `wish` again; NEVER once the session has only to be forgotten by hand.
+
+        Call it after every input: it also sees how long keystrokes may be absorbed.
+        """
+        timer_at, pacer_at = self._next_timer()[0], pacing.wake_at(self.pacer, now)
+        self.quiet_until = self._quiet_until(pacer_at)
+        if self.stated is Indicator.STOPPED and timer_at == NEVER:
+            return min(pacer_at, self.forget_at())
+        return min(timer_at, pacer_at)
+
+    def _quiet_until(self, pacer_at: Ms) -> Ms:
+        """While the wheel is armed for the refresh, keystrokes leave it to the wheel."""
+        actor, pacer = self.actors[0] if len(self.actors) == 1 else None, self.pacer
+        if actor is None or actor.state is not State.TYPING or not actor.is_public:
+            return -NEVER
+        if pacer.in_flight is None and not (pacer_at < NEVER and pacer.shown is Indicator.TYPING):
+            return -NEVER
+        return min(actor.life_until, pacer_at + TICK_MS)
 
     def forget_at(self) -> Ms:
         """From when on the session may be dropped: idle, at rest, and its orders' memory over."""
@@ -142,25 +190,27 @@ class Session:
         remember_order(actor, activity)
         self.touched = now
         self.traceparent = activity.traceparent or self.traceparent
-        if activity.duration_ms is not None:
+        if activity.duration_ms is not None and activity.is_public:
             self.pacer.duration_ms = activity.duration_ms
         has_flipped = actor.is_public is not activity.is_public and actor.state is not State.IDLE
         actor.is_public = activity.is_public
         cell = self._move(actor, activity, now)
-        if actor.state is State.IDLE:
-            actor.last = now  # from here on its order is remembered for the tombstone
         if activity.is_public and actor.indicator() is Indicator.TYPING:
             self.pacer.is_fresh = True
-        if cell.recomputes or has_flipped:
+        is_seen = activity.is_public or has_flipped or activity.kind is Kind.SESSION_ENDED
+        if is_seen and (cell.recomputes or has_flipped):
             self._join(_reason(activity, has_flipped=has_flipped), now, changes)
         return Verdict(cell.counted) if cell.counted else Verdict.APPLIED
 
     def _move(self, actor: Actor, activity: Activity, now: Ms) -> Cell:
         if activity.kind is not Kind.SESSION_ENDED:
-            return observe(actor, activity, now, self.timings)
+            cell = observe(actor, activity, now, self.timings)
+            _remember_end(actor, now)
+            return cell
         cell = STALE
         for one in self.actors:
             cell = step(one, Kind.SESSION_ENDED, now, activity, self.timings)
+            _remember_end(one, now)
         return cell
 
     def _lapse(self, now: Ms, changes: list[Change], *, is_inclusive: bool) -> None:
@@ -169,8 +219,9 @@ class Session:
             if actor is None or due > now or (due == now and not is_inclusive):
                 return
             cell = step(actor, timer, due, None, self.timings)
+            _remember_end(actor, due)
             self.touched = max(self.touched, due)
-            if cell.recomputes:
+            if cell.recomputes and actor.is_public:
                 self._join(REASON_OF[timer], due, changes)
 
     def _next_timer(self) -> tuple[Ms, Timer, Actor | None]:
@@ -182,13 +233,20 @@ class Session:
         return first
 
     def _join(self, reason: Reason, now: Ms, changes: list[Change]) -> None:
-        public = [a for a in self.actors if a.is_public]
-        wanted = strongest([a.indicator() for a in public])
-        self.pacer.is_thinking = any(a.state is State.THINKING and a.is_counting for a in public)
-        pacing.want(self.pacer, wanted, is_silent=reason is Reason.SILENCE)
+        self.pacer.is_thinking = any(
+            a.state is State.THINKING and a.is_counting and a.is_public for a in self.actors
+        )
+        wanted = strongest([a.indicator() for a in self.actors if a.is_public])
+        pacing.want(self.pacer, wanted, is_silent=reason in _ENDS_NOTHING)
         if wanted is not self.stated:
-            self.stated = wanted
+            self.stated, self.changed_at = wanted, now
             changes.append(Change(wanted, reason, self.active_actors(), now))
+
+
+def _remember_end(actor: Actor, now: Ms) -> None:
+    """From here on an idle actor's order is remembered for the tombstone."""
+    if actor.state is State.IDLE:
+        actor.last = now
 
 
 def strongest(indicators: Sequence[Indicator]) -> Indicator:

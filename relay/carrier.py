@@ -1,0 +1,103 @@
+"""From a permit to an outcome: what a session wants at this instant is told to its platform, once.
+
+    permit, slot ─► carry ─► probe (cached) ─► decide ─► show ─► settle ─► record ─► look at the session again
+
+The payload is chosen after everything that may take time but the call itself. A token that had expired is
+the one case of a second call, and that one is chosen afresh too.
+"""
+
+import logging
+from collections.abc import Callable
+
+from relay.core import pacer as pacing
+from relay.core.engagement import Broadcast
+from relay.core.indicator import Address, Rank, SessionKey, Wish
+from relay.core.moments import Ms
+from relay.core.outcome import Expired, Failure, Outcome, Refused, Unauthorised, Unreachable
+from relay.core.pacer import Settled
+from relay.core.report import broadcast_of
+from relay.core.session import Session
+from relay.flow import Flow, Platform, Recording
+from relay.gateway.port import Gateway, Liveness
+
+log = logging.getLogger("relay.carrier")
+
+INACTIVE = Refused(None, "inactive", message="the platform says that this session is not active")
+"""A probe's negative answer, booked like a refusal: nothing is sent, and the session is left alone for a while."""
+
+OnSettled = Callable[[Session, Wish, Outcome, Broadcast, Recording | None], None]
+
+
+class Carrier:
+    """`on_settled` hears of every broadcast that was booked, with the recording of its fact."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self.on_settled: OnSettled = lambda *_: None
+
+    async def carry(self, key: SessionKey) -> None:
+        """Tell the platform what the session wants now, if anything; call with a permit and a slot in hand."""
+        session = self._flow.sessions.get(key)
+        if session is None or session.wish(self._flow.world.now()) is None:
+            return
+        platform = self._flow.platforms[key[0]]
+        deadline_ms = self._flow.world.now() + self._flow.timings.request_timeout_ms
+        liveness = await platform.gateway.probe(session.address, deadline_ms=deadline_ms)
+        is_expired = await self._attempt(session, platform, liveness, deadline_ms, is_second=False)
+        if is_expired and await platform.throttle.permit(Rank.STOP, deadline_ms=deadline_ms):
+            await self._attempt(session, platform, liveness, deadline_ms, is_second=True)
+        self._flow.look_at(session, self._flow.world.now())
+
+    async def _attempt(
+        self, session: Session, platform: Platform, liveness: Liveness, deadline_ms: Ms, *, is_second: bool
+    ) -> bool:
+        """One call, decided afresh; True if the token had expired and the call may be made once more."""
+        sent_at = self._flow.world.now()
+        wish = session.wish(sent_at)
+        if wish is None or not self._is_admitted(session, platform.gateway, wish, sent_at):
+            return False
+        pacing.send(session.pacer, wish, sent_at, self._flow.timings, jitter=self._flow.world.jitter())
+        outcome: Outcome = INACTIVE
+        if liveness is not Liveness.GONE:
+            outcome = await self._show(platform.gateway, session.address, wish, deadline_ms)
+        if isinstance(outcome, Expired) and is_second:
+            outcome = Unauthorised(message="the platform rejected a token it had issued a moment before")
+        self._settle(session, wish, outcome, sent_at)
+        return isinstance(outcome, Expired)
+
+    def _is_admitted(self, session: Session, gateway: Gateway, wish: Wish, now: Ms) -> bool:
+        if gateway.admits(wish):
+            return True
+        pacing.hold(session.pacer, now, self._flow.timings)
+        self._flow.suppress(session, wish.indicator, "breaker_open")
+        return False
+
+    async def _show(self, gateway: Gateway, address: Address, wish: Wish, deadline_ms: Ms) -> Outcome:
+        try:
+            return await gateway.show(address, wish, deadline_ms=deadline_ms)
+        except Exception:  # a fault of ours must not leave the session busy for ever; the river goes on
+            log.exception("a gateway broke its promise to answer with a value")
+            return Unreachable(Failure.RESET, is_unknown=True, message="internal fault, see the log")
+
+    def _settle(self, session: Session, wish: Wish, outcome: Outcome, sent_at: Ms) -> None:
+        now = self._flow.world.now()
+        reach, jitter = session.reach, self._flow.world.jitter()
+        settled = pacing.settle(session.pacer, outcome, now, self._flow.timings, reach, jitter=jitter)
+        if isinstance(outcome, Expired):
+            return
+        fact = self._fact(session, wish, outcome, settled, now - sent_at)
+        self._flow.watch.carried(session, fact, outcome, now - session.changed_at)
+        self.on_settled(session, wish, outcome, fact, self._flow.record(fact))
+
+    def _fact(
+        self, session: Session, wish: Wish, outcome: Outcome, settled: Settled, latency_ms: Ms
+    ) -> Broadcast:
+        return broadcast_of(
+            session,
+            wish,
+            outcome,
+            settled,
+            audit_id=self._flow.world.audit_id(),
+            latency_ms=latency_ms,
+            at=self._flow.world.wall(),
+        )

@@ -1,0 +1,286 @@
+"""The river: an activity comes in, an indicator goes out, an engagement event is recorded.
+
+    ingest ─ Activity ─► accept ─► Session.observe ─► Change ─► record (outbox)
+                            │            │
+                            │            └ Session.wish ─► throttle.mark(key, rank)
+                            ▼                                   │ a permit and a slot
+                     sessions.arm ◄── settle ◄── outcome ── gateway.show ◄── carry
+                            │                                   ▲
+                            └ due ── Session.lapse ─────────────┘ (marked again)
+
+Nothing waits in here: a session that has something to tell is one mark in the throttle, and what it tells is
+chosen when the permit is in hand. If a fact cannot be recorded, that is counted and said; indicators go on.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.core import pacer as pacing
+from relay.core.activity import Activity, Kind
+from relay.core.engagement import Broadcast, Fact, Reason
+from relay.core.indicator import RANK_OF, Address, Indicator, Rank, SessionKey
+from relay.core.moments import NEVER, Ms, UnixMs
+from relay.core.outcome import Outcome
+from relay.core.pacer import Pacer, Standing, reach_of
+from relay.core.report import suppressed_of, transition_of
+from relay.core.session import Change, Session, Verdict
+from relay.core.timings import Timings
+from relay.errors import Rejected, Unavailable
+from relay.gateway.port import Gateway
+from relay.sessions.live import LiveSessions
+
+DRAIN_S = 3.0
+"""How long a shutdown waits for the platform to be told the last stops."""
+
+DRAIN_LOOK_S = 0.02
+DRAIN_SLICE = 500
+"""Sessions ended at shutdown between two turns of the loop."""
+
+Recording = asyncio.Future[object]
+
+
+class Throttle(Protocol):
+    """What the river needs of a gateway's throttle: relay.gateway.throttle, or none in a replay."""
+
+    def mark(self, key: SessionKey, rank: Rank) -> None: ...
+    def unmark(self, key: SessionKey) -> None: ...
+    async def permit(self, rank: Rank, *, deadline_ms: Ms) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One configured gateway and the throttle of its identity."""
+
+    gateway: Gateway
+    throttle: Throttle
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The world as the river sees it: `now` is the loop's clock in ms, `wall` Unix time in ms, `jitter` in [0, 1)."""
+
+    now: Callable[[], Ms]
+    wall: Callable[[], UnixMs]
+    jitter: Callable[[], float]
+    audit_id: Callable[[], str]
+
+
+class Watch(Protocol):
+    """Who is told what happened, for figures and logs; never asked anything."""
+
+    def observed(self, activity: Activity, verdict: Verdict) -> None: ...
+    def carried(self, session: Session, fact: Broadcast, outcome: Outcome, waited_ms: Ms) -> None: ...
+    def suppressed(self, session: Session, why: str) -> None: ...
+    def unrecorded(self, fact: Fact, why: BaseException) -> None: ...
+    def lagged(self, late_ms: Ms) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a batch came to; `stale` ones were late or repeated by their own order and changed nothing."""
+
+    accepted: int
+    stale: int
+
+
+class Flow:
+    """`record(fact)` answers a future that is done once the fact is committed, or raises Unavailable.
+
+    `gate_at` is from when on the platform may be called again after a restart.
+    """
+
+    def __init__(
+        self,
+        platforms: Mapping[str, Platform],
+        timings: Timings,
+        *,
+        record: Callable[[Fact], Recording],
+        world: Surroundings,
+        watch: Watch,
+        max_sessions: int = 200_000,
+        gate_at: Ms = -NEVER,
+        trusted_clocks: frozenset[str] = frozenset(),
+    ) -> None:
+        self.platforms = platforms
+        self.timings = timings
+        self.world = world
+        self.sessions = LiveSessions(most=max_sessions, on_due=self._due, on_lag=watch.lagged)
+        self.refusal: str | None = None
+        self._record = record
+        self.watch = watch
+        self._gate_at = gate_at
+        self._trusted_clocks = trusted_clocks
+        self._reaches = {name: self._reach_of(platform.gateway) for name, platform in platforms.items()}
+
+    # Accept.
+
+    def accept(self, activities: Sequence[Activity]) -> Accepted:
+        """Apply a batch, whole or not at all.
+
+        Raises Rejected: 422 for an address that is unusable or not the one its session began with, 429 at the
+        cap on sessions; Unavailable while draining.
+        """
+        self.refuse_if_draining()
+        self._check(activities)
+        now = self.world.now()
+        stale = 0
+        for activity in activities:
+            stale += self._observe(activity, now) is Verdict.STALE
+        return Accepted(len(activities) - stale, stale)
+
+    def refuse_if_draining(self) -> None:
+        if self.refusal is not None:
+            raise Unavailable(self.refusal, retry_after_s=5.0)
+
+    def open(self, key: SessionKey, address: Address, source: str) -> Session:
+        """The live session of that key, made if there is none. Raises Rejected (429) at the cap."""
+        session = self.sessions.get(key)
+        if session is None:
+            pacer = Pacer(gate_at=self._gate_at)
+            session = Session(key, address, source, self.timings, self._reaches[key[0]], pacer)
+            self.sessions.add(session)
+        return session
+
+    def check_address(self, key: SessionKey, address: Address, where: str = "") -> bool:
+        """True if the session has yet to be opened. `where` names the event of a batch. Raises Rejected (422)."""
+        session = self.sessions.get(key)
+        if session is not None:
+            if session.address != address:
+                raise _misaddressed(where, "this session is alive with another address; its first one wins")
+            return False
+        problem = self.platforms[key[0]].gateway.validate(address)
+        if problem is not None:
+            raise _misaddressed(where, problem)
+        return True
+
+    def _check(self, activities: Sequence[Activity]) -> None:
+        unopened: dict[SessionKey, Address] = {}
+        for index, activity in enumerate(activities):
+            key = (activity.gateway, activity.address.session_id)
+            where = f"{index}" if len(activities) > 1 else ""
+            if not self.check_address(key, activity.address, where):
+                continue
+            if unopened.setdefault(key, activity.address) != activity.address:
+                raise _misaddressed(where, "this batch gives the session another address further up")
+        if len(unopened) > self.sessions.room:
+            raise self.sessions.full()
+
+    def _observe(self, activity: Activity, now: Ms) -> Verdict:
+        key = (activity.gateway, activity.address.session_id)
+        session = self.open(key, activity.address, activity.source)
+        if session.absorb(activity, now):
+            verdict = Verdict.APPLIED
+        elif self._is_too_old(activity):
+            verdict = Verdict.STALE
+        else:
+            verdict = self._step(session, activity, now)
+        self.watch.observed(activity, verdict)
+        return verdict
+
+    def _step(self, session: Session, activity: Activity, now: Ms) -> Verdict:
+        before, changes = session.stated, list[Change]()
+        verdict = session.observe(activity, now, changes)
+        if activity.kind is Kind.SESSION_ENDED:
+            self.platforms[session.key[0]].gateway.forget(session.address)
+        self._follow_up(session, now, before, changes)
+        return verdict
+
+    def _is_too_old(self, activity: Activity) -> bool:
+        if activity.at is None or activity.source not in self._trusted_clocks:
+            return False
+        return self.world.wall() - activity.at > self.timings.stop_after_ms
+
+    def _due(self, session: Session, now: Ms) -> None:
+        before, changes = session.stated, list[Change]()
+        session.lapse(now, changes)
+        self._follow_up(session, now, before, changes)
+
+    def _follow_up(self, session: Session, now: Ms, before: Indicator, changes: Sequence[Change]) -> None:
+        for change in changes:
+            late_ms = round(now - change.at)
+            self.record(transition_of(session, change, self.world.wall() - late_ms))
+        if changes:
+            self.sessions.restated(before, session.stated)
+            self._tell_of_silence(session, now)
+        self.look_at(session, now)
+
+    def look_at(self, session: Session, now: Ms) -> None:
+        """Mark what the platform should be told now, and see to the next deadline."""
+        throttle = self.platforms[session.key[0]].throttle
+        wish = session.wish(now)
+        if wish is None:
+            throttle.unmark(session.key)
+        else:
+            throttle.mark(session.key, RANK_OF[wish.cause])
+        self.sessions.arm(session, now)
+
+    # Record.
+
+    def record(self, fact: Fact) -> Recording | None:
+        """Hand the fact to the outbox; None if it could not be taken (counted and said, never raised)."""
+        try:
+            recording = self._record(fact)
+        except Unavailable as why:
+            self.watch.unrecorded(fact, why)
+            return None
+        recording.add_done_callback(lambda done: self._notice(fact, done))
+        return recording
+
+    def _notice(self, fact: Fact, done: Recording) -> None:
+        if not done.cancelled() and (why := done.exception()) is not None:
+            self.watch.unrecorded(fact, why)
+
+    def _tell_of_silence(self, session: Session, now: Ms) -> None:
+        """A muted session's typing is not told to the platform; its trackers learn why."""
+        if session.stated is Indicator.STOPPED:
+            session.suppressed = frozenset()
+        elif pacing.standing(session.pacer, now) is Standing.MUTE:
+            self.suppress(session, session.stated, "muted")
+
+    def suppress(self, session: Session, indicator: Indicator, why: str) -> None:
+        """Nothing is sent, and the trackers learn why, once per reason and episode."""
+        if why not in session.suppressed:
+            session.suppressed |= {why}
+            self.watch.suppressed(session, why)
+            self.record(suppressed_of(session, indicator, why, self.world.wall()))
+
+    # Drain.
+
+    async def drain(self, timeout_s: float = DRAIN_S) -> None:
+        """Refuse what comes, stop every open session (recorded), and give the platform its last stops in time."""
+        self.refusal = "the relay is shutting down; send to its successor"
+        leaving = self.sessions.all()
+        for number, session in enumerate(leaving, start=1):
+            self._end(session)
+            if number % DRAIN_SLICE == 0:
+                await asyncio.sleep(0)
+        until = self.world.now() + timeout_s * 1000
+        # A look now and then, once in a process's life, is simpler than a count kept on the hot path.
+        while (leaving := self._unsettled(leaving)) and self.world.now() < until:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(DRAIN_LOOK_S)
+        self.sessions.close()
+
+    def _end(self, session: Session) -> None:
+        now, before, changes = self.world.now(), session.stated, list[Change]()
+        session.end(Reason.SHUTDOWN, now, changes)
+        self._follow_up(session, now, before, changes)
+
+    def _unsettled(self, sessions: Sequence[Session]) -> list[Session]:
+        now = self.world.now()
+        return [session for session in sessions if pacing.is_unsettled(session.pacer, now, session.reach)]
+
+    def _reach_of(self, gateway: Gateway) -> pacing.Reach:
+        can = gateway.capabilities
+        return reach_of(
+            self.timings.stop_mode,
+            shows_paused=can.shows_paused,
+            can_stop=can.can_stop,
+            message_clears=can.message_clears,
+        )
+
+
+def _misaddressed(where: str, problem: str) -> Rejected:
+    location = f"{where}.sessionId" if where else "sessionId"
+    return Rejected(422, "Unusable address", problem, problems=((location, problem),))

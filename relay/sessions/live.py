@@ -1,0 +1,129 @@
+"""Sessions now alive, by id, and the one timer that serves them all.
+
+    arm(session) ─► wheel ─► one loop.call_at per tick ─► on_due(session, now) ─► armed again, or forgotten
+
+A keystroke moves a deadline later and never touches the wheel. A tick serves at most `SLICE` sessions or
+`SLICE_MS` at a time and then lets the loop turn, so that a herd of deadlines stalls nobody.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from relay.core.deadlines import Wheel
+from relay.core.indicator import Indicator, SessionKey
+from relay.core.moments import Ms
+from relay.core.session import Session
+from relay.core.timings import TICK_MS
+from relay.errors import Rejected
+
+SLICE = 2000
+SLICE_MS: Ms = 5
+CHUNK = 100
+"""Sessions between two looks at the clock."""
+
+CAP_RETRY_S = 5.0
+
+
+class LiveSessions:
+    """`on_due(session, now)` is called for each session whose deadline passed; it returns nothing."""
+
+    def __init__(
+        self, *, most: int, on_due: Callable[[Session, Ms], None], on_lag: Callable[[Ms], None] | None = None
+    ) -> None:
+        self._most = most
+        self._on_due = on_due
+        self._on_lag = on_lag or (lambda _: None)
+        self._by_key: dict[SessionKey, Session] = {}
+        self._wheel: Wheel[Session] = Wheel()
+        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._wheel.start(self._now())
+        self.by_state: Counter[Indicator] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def all(self) -> list[Session]:
+        """Those alive now; a copy, so that it may be walked across an await."""
+        return list(self._by_key.values())
+
+    @property
+    def room(self) -> int:
+        """How many more sessions may be opened."""
+        return self._most - len(self._by_key)
+
+    def get(self, key: SessionKey) -> Session | None:
+        return self._by_key.get(key)
+
+    def add(self, session: Session) -> Session:
+        """Raises Rejected (429) at the cap; those alive go on."""
+        if self.room <= 0:
+            raise self.full()
+        self._by_key[session.key] = session
+        self.by_state[session.stated] += 1
+        return session
+
+    def full(self) -> Rejected:
+        """What a caller is told at the cap."""
+        return Rejected(
+            429,
+            "Too many sessions",
+            f"{self._most} sessions are alive, which is the limit (server.max_sessions); "
+            "a new one is taken when one has ended",
+            retry_after_s=CAP_RETRY_S,
+        )
+
+    def restated(self, before: Indicator, after: Indicator) -> None:
+        """Book a session's move from one state to another, for the count by state."""
+        self.by_state[before] -= 1
+        self.by_state[after] += 1
+
+    def arm(self, session: Session, now: Ms) -> None:
+        """Have `on_due` called at the session's next deadline."""
+        if not self._wheel.live:
+            self._wheel.start(now)  # it stood still while nobody waited
+        self._wheel.arm(session, session.next_deadline(now))
+        if self._timer is None and self._wheel.live:
+            self._timer = self._loop.call_at(self._next_tick_s(), self._tick)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _now(self) -> Ms:
+        return self._loop.time() * 1000
+
+    def _next_tick_s(self) -> float:
+        return (self._wheel.tick + 1) * TICK_MS / 1000
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._now()
+        self._on_lag(now - (self._wheel.tick + 1) * TICK_MS)
+        is_finished = self._serve(now)
+        if not is_finished:
+            self._timer = self._loop.call_soon(self._tick)
+        elif self._wheel.live:
+            self._timer = self._loop.call_at(self._next_tick_s(), self._tick)
+
+    def _serve(self, now: Ms) -> bool:
+        """One slice; False if sessions that are due are left."""
+        served = 0
+        while served < SLICE and self._now() - now < SLICE_MS:
+            due = self._wheel.take(now, most=CHUNK)
+            for session in due:
+                self._serve_one(session, now)
+            served += len(due)
+            if len(due) < CHUNK:
+                return True
+        return False
+
+    def _serve_one(self, session: Session, now: Ms) -> None:
+        if session.forget_at() <= now:
+            del self._by_key[session.key]
+            self.by_state[session.stated] -= 1
+            return
+        self._on_due(session, now)
+        self.arm(session, now)

@@ -1,0 +1,168 @@
+"""The machine alone at 200,000 sessions: what one keystroke costs, all in, and how long it ever holds the loop.
+
+    python -m tests.benchmarks.bench_machine [--check]
+
+Of 200,000 sessions 6,600 write at a time, at 33,000 keystrokes a second of virtual time; every tick of the wheel
+serves what is due (pause, stop, refresh, gate), and the platform accepts at once. The twin is the least any
+machine must do for a key: find the session in a dict and write a float.
+"""
+
+import gc
+import random
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+from relay.core.activity import Activity, Kind
+from relay.core.deadlines import Wheel
+from relay.core.indicator import Address, SessionKey
+from relay.core.moments import Ms
+from relay.core.outcome import Shown
+from relay.core.pacer import Pacer, Reach, send, settle
+from relay.core.session import Change, Session
+from relay.core.timings import TICK_MS, Timings
+from relay.sessions.live import CHUNK, SLICE_MS
+
+SESSIONS = 200_000
+KEYS = 1_000_000
+KEYS_PER_MS = 33
+WRITERS = 6_600
+BURST_KEYS = 30
+HERD_TICKS = 150
+GOAL_US = 2.0
+GOAL_STALL_MS = 10.0
+
+
+class Crowd:
+    """Sessions on a virtual clock, without sockets: what flow.py does, with a platform that says yes."""
+
+    def __init__(self, count: int) -> None:
+        self.timings = Timings()
+        self.by_key: dict[SessionKey, Session] = {}
+        self.wheel: Wheel[Session] = Wheel()
+        self.changes: list[Change] = []
+        self.calls = 0
+        self.activities = [self.activity(number) for number in range(count)]
+
+    @staticmethod
+    def activity(number: int) -> Activity:
+        address = Address(f"00000000-0000-4000-8000-{number:012x}", f"guest-{number}")
+        return Activity("guest", address, "desk", f"agent-{number}", Kind.KEYSTROKE)
+
+    def key(self, activity: Activity, now: Ms) -> None:
+        session = self.by_key.get((activity.gateway, activity.address.session_id))
+        if session is None:
+            session = self.open(activity)
+        if not session.absorb(activity, now):
+            session.observe(activity, now, self.changes)
+            self.look(session, now)
+
+    def open(self, activity: Activity) -> Session:
+        key = (activity.gateway, activity.address.session_id)
+        session = Session(key, activity.address, activity.source, self.timings, Reach(), Pacer())
+        self.by_key[key] = session
+        return session
+
+    def look(self, session: Session, now: Ms) -> None:
+        wish = session.wish(now)
+        if wish is not None:
+            self.calls += 1
+            send(session.pacer, wish, now, self.timings, jitter=0.5)
+            settle(session.pacer, Shown(200, 0.0), now, self.timings, session.reach, jitter=0.5)
+        self.wheel.arm(session, session.next_deadline(now))
+
+    def tick(self, now: Ms) -> list[float]:
+        """Serve what is due in slices as the live sessions do; how long each slice held the loop, in ms."""
+        held: list[float] = []
+        while True:
+            began = time.perf_counter()
+            is_finished = self.slice(now, began)
+            held.append((time.perf_counter() - began) * 1000)
+            if is_finished:
+                return held
+
+    def slice(self, now: Ms, began: float) -> bool:
+        while (time.perf_counter() - began) * 1000 < SLICE_MS:
+            due = self.wheel.take(now, most=CHUNK)
+            for session in due:
+                session.lapse(now, self.changes)
+                self.look(session, now)
+            if len(due) < CHUNK:
+                return True
+        return False
+
+
+def settled_crowd() -> tuple[Crowd, list[float]]:
+    """Every session has typed once, together, and has come to rest; how long each slice of that held the loop."""
+    crowd = Crowd(SESSIONS)
+    for activity in crowd.activities:
+        crowd.key(activity, 0.0)
+    gc.collect()
+    gc.freeze()
+    held = [ms for tick in range(HERD_TICKS) for ms in crowd.tick(tick * TICK_MS)]
+    crowd.calls = 0
+    return crowd, held
+
+
+def drive(crowd: Crowd, order: Sequence[int]) -> tuple[float, list[float]]:
+    """(seconds of CPU, ms each slice held the loop) for all keystrokes of `order`."""
+    now, held = HERD_TICKS * TICK_MS, [0.0]
+    began = time.process_time()
+    keys_per_tick = int(KEYS_PER_MS * TICK_MS)
+    for first in range(0, len(order), keys_per_tick):
+        for number in order[first : first + keys_per_tick]:
+            crowd.key(crowd.activities[number], now)
+        now += TICK_MS
+        held += crowd.tick(now)
+        crowd.changes.clear()
+    return time.process_time() - began, held
+
+
+def measure(order: Sequence[int]) -> tuple[float, float, int]:
+    """(µs of CPU per keystroke, longest slice in ms, calls)."""
+    crowd, herd = settled_crowd()
+    spent_s, held = drive(crowd, order)
+    gc.unfreeze()
+    return spent_s * 1e6 / len(order), max(herd + held), crowd.calls
+
+
+def writing(chance: random.Random) -> list[int]:
+    """Whose key comes next: 6,600 people write at a time, 5 keys a second in bursts of 30, then others do."""
+    writers = [(chance.randrange(SESSIONS), chance.randrange(BURST_KEYS)) for _ in range(WRITERS)]
+    order: list[int] = []
+    while len(order) < KEYS:
+        place = chance.randrange(WRITERS)
+        number, left = writers[place]
+        order.append(number)
+        writers[place] = (number, left - 1) if left else (chance.randrange(SESSIONS), BURST_KEYS - 1)
+    return order
+
+
+def bare(order: Sequence[int]) -> float:
+    """µs per keystroke of a dict look-up and one write."""
+    last = {f"00000000-0000-4000-8000-{number:012x}": 0.0 for number in range(SESSIONS)}
+    ids = list(last)
+    began = time.process_time()
+    for number in order:
+        last[ids[number]] = float(number)
+    return (time.process_time() - began) * 1e6 / len(order)
+
+
+def main(arguments: Sequence[str]) -> int:
+    order = writing(random.Random(7))
+    rounds = [measure(order) for _ in range(3)]
+    key_us, stall_ms = statistics.median(r[0] for r in rounds), min(r[1] for r in rounds)
+    twin_us = statistics.median(bare(order) for _ in range(3))
+    print(
+        f"python {sys.version.split()[0]}, {SESSIONS:,} sessions, {KEYS:,} keystrokes, {rounds[0][2]:,} calls"
+    )
+    print(
+        f"machine  {key_us:6.2f} us a keystroke (goal < {GOAL_US}), {key_us / twin_us:.1f} x the bare write"
+    )
+    print(f"stall    {stall_ms:6.2f} ms at most    (goal < {GOAL_STALL_MS})")
+    return int("--check" in arguments and (key_us >= GOAL_US or stall_ms >= GOAL_STALL_MS))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
