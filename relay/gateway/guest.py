@@ -112,7 +112,7 @@ class GuestGateway:
         if address.guest_id is None:
             return "guestId is missing; this gateway addresses a guest"
         if not is_id(address.guest_id):
-            return "guestId must be 1..128 of letters, digits and . _ : ~ -, beginning with a letter or digit"
+            return "guestId must be 1 to 128 letters, digits or . _ : ~ - and begin with a letter or digit"
         return None
 
     # -- showing ---------------------------------------------------------------------------------------------

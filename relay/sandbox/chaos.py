@@ -19,11 +19,14 @@ class Forced(BaseModel):
 
     on: What = "typing"
     status: int | None = Field(None, ge=200, le=599)
-    """None: answer as usual (with `delay_ms`, or before a `reset`)."""
+    """None: do as usual, apart from the delays and the reset below."""
     headers: dict[str, str] = Field(default_factory=dict)
     body: dict[str, Any] | str | None = None
     """None: the usual error body of `status`."""
     delay_ms: float = Field(0, ge=0, le=3_600_000)
+    """Of the answer; a typing call was applied when it arrived."""
+    applies_after_ms: float = Field(0, ge=0, le=3_600_000)
+    """Of the doing itself: a typing call applied after its caller may have given up."""
     is_applied: bool | None = None
     """Whether the guest sees it; None: as the status says."""
     reset: bool = False

@@ -25,7 +25,7 @@ from relay.core.indicator import Indicator
 from relay.core.liveness import LIVE_STATUSES
 from relay.core.moments import Ms, UnixMs
 from relay.sandbox.arrivals import Arrival, visible_at
-from relay.sandbox.chaos import Chaos, Forced, Mischief, What
+from relay.sandbox.chaos import Chaos, Forced, Mischief
 from relay.sandbox.faults import Fault, forced_answer, json_answer, json_body, too_many
 from relay.sandbox.identity import Identity, Refusal
 from relay.sandbox.serving import Listener
@@ -87,20 +87,28 @@ class StandInPlatform:
 
     # -- the platform's own API ------------------------------------------------------------------------------
 
-    async def _token(self, request: web.Request) -> web.StreamResponse:
+    async def _token(self, request: web.Request) -> web.Response:
         form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-        forced = await self._forced(request, "token")
+        forced = self.mischief.next_forced("token")
         if forced is not None and forced.status is not None:
-            return forced_answer(forced)
-        life_s = self.mischief.chaos.token_life_s
-        granted = self.identity.grant(form, request.headers.get("authorization"), now=_now(), life_s=life_s)
+            answer = forced_answer(forced)
+        else:
+            answer = self._grant(form, request.headers.get("authorization"))
+        await self._delay(request, forced)
+        return answer
+
+    def _grant(self, form: dict[str, str], authorization: str | None) -> web.Response:
+        granted = self.identity.grant(
+            form, authorization, now=_now(), life_s=self.mischief.chaos.token_life_s
+        )
         if isinstance(granted, Refusal):
             return json_answer(granted.body, status=granted.status)
         return json_answer(granted)
 
-    async def _session(self, request: web.Request) -> web.StreamResponse:
+    async def _session(self, request: web.Request) -> web.Response:
         self.probes += 1
-        forced = await self._forced(request, "session")
+        forced = self.mischief.next_forced("session")
+        await self._delay(request, forced)
         if forced is not None and forced.status is not None:
             return forced_answer(forced)
         try:
@@ -110,38 +118,48 @@ class StandInPlatform:
         except Fault as fault:
             return fault.answer()
 
-    async def _typing(self, request: web.Request) -> web.StreamResponse:
-        at, wall, body = _now(), _wall(), await json_body(request)
+    async def _typing(self, request: web.Request) -> web.Response:
+        """Applied on arrival, or `applies_after_ms` later; only the answer is slow."""
+        body = await json_body(request)
+        forced = self.mischief.next_forced("typing")
         self.open_calls += 1
         self.most_open_calls = max(self.most_open_calls, self.open_calls)
         try:
-            return self._note(request, body, await self._forced(request, "typing"), at=at, wall=wall)
+            if forced is not None and forced.applies_after_ms:
+                await asyncio.sleep(forced.applies_after_ms / 1000)
+            arrival, answer = self._arrive(request, body, forced)
+            await self._delay(request, forced)
         finally:
             self.open_calls -= 1
+        if arrival.is_applied:
+            self._note_answered(arrival.session_id)
+        return answer
 
-    def _note(
-        self, request: web.Request, body: dict[str, Any], forced: Forced | None, *, at: Ms, wall: UnixMs
-    ) -> web.StreamResponse:
+    def _arrive(
+        self, request: web.Request, body: dict[str, Any], forced: Forced | None
+    ) -> tuple[Arrival, web.Response]:
+        at = _now()
         answer, is_applied = self._answer(request, body, forced, at=at)
         if forced is not None and forced.is_applied is not None:
             is_applied = forced.is_applied
-        session_id = _text(body.get("sessionId"))
-        self.arrivals.append(
-            Arrival(
-                at=at,
-                wall=wall,
-                session_id=session_id,
-                guest_id=request.match_info["guest_id"],
-                indicator=_indicator(body.get("type")),
-                duration_ms=body["duration"] if isinstance(body.get("duration"), int) else 0,
-                status=answer.status,
-                is_applied=is_applied,
-            )
+        arrival = Arrival(
+            at=at,
+            wall=_wall(),
+            session_id=_text(body.get("sessionId")),
+            guest_id=request.match_info["guest_id"],
+            indicator=_indicator(body.get("type")),
+            duration_ms=body["duration"] if isinstance(body.get("duration"), int) else 0,
+            status=answer.status,
+            is_applied=is_applied,
         )
+        self.arrivals.append(arrival)
+        return arrival, answer
+
+    def _note_answered(self, session_id: str) -> None:
+        self._answered_at.pop(session_id, None)
         self._answered_at[session_id] = _now()
         if len(self._answered_at) > KEPT_ARRIVALS:
             del self._answered_at[next(iter(self._answered_at))]
-        return answer
 
     def _answer(
         self, request: web.Request, body: dict[str, Any], forced: Forced | None, *, at: Ms
@@ -199,13 +217,10 @@ class StandInPlatform:
         if fault is not None:
             raise Fault(fault, "service.unavailable", "The service is unavailable.")
 
-    async def _forced(self, request: web.Request, on: What) -> Forced | None:
-        """The scripted answer, if there is one, after its delay; or the usual delay."""
-        forced = self.mischief.next_forced(on)
+    async def _delay(self, request: web.Request, forced: Forced | None) -> None:
         await asyncio.sleep((self.mischief.delay_ms() if forced is None else forced.delay_ms) / 1000)
         if forced is not None and forced.reset and request.transport is not None:
             request.transport.abort()
-        return forced
 
     # -- the operator's switches -----------------------------------------------------------------------------
 
@@ -252,4 +267,4 @@ def _text(value: object) -> str:
 
 
 def _indicator(value: object) -> Indicator | None:
-    return Indicator(value) if value in {each.value for each in Indicator} else None
+    return next((each for each in Indicator if each.value == value), None)

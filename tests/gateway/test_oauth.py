@@ -1,0 +1,254 @@
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from relay.core.token import Token
+from relay.gateway.http import HttpDoor
+from relay.gateway.oauth import LoginProblem, TokenSource
+from relay.sandbox.chaos import Forced
+from relay.sandbox.identity import Identity
+from relay.sandbox.platform import StandInPlatform
+from tests.gateway.rig import CALM, now_ms
+
+pytestmark = pytest.mark.looptime
+SECRET = "hunter2-and-more"
+
+
+@asynccontextmanager
+async def source(
+    platform: StandInPlatform,
+    *,
+    secret: str = SECRET,
+    scope: str = "messaging:guest:write",
+    is_basic: bool = False,
+) -> AsyncIterator[TokenSource]:
+    door = HttpDoor(platform.base_url, name="guest", carriers=4)
+    await door.start()
+    tokens = TokenSource(
+        door,
+        name="guest",
+        client_id="sandbox-client",
+        client_secret=secret,
+        scope=scope,
+        is_basic=is_basic,
+        wall=lambda: 0,
+    )
+    try:
+        yield tokens
+    finally:
+        await tokens.close()
+        await door.close()
+
+
+def platform_with(**chaos: Any) -> StandInPlatform:  # `Chaos` checks them
+    return StandInPlatform(CALM.changed(**chaos), identity=Identity(client_secret=SECRET))
+
+
+async def bearer(tokens: TokenSource, *, within_ms: float = 2000) -> Token:
+    token = await tokens.bearer(deadline_ms=now_ms() + within_ms)
+    assert isinstance(token, Token)
+    return token
+
+
+async def problem(tokens: TokenSource, *, within_ms: float = 2000) -> LoginProblem:
+    found = await tokens.bearer(deadline_ms=now_ms() + within_ms)
+    assert isinstance(found, LoginProblem)
+    return found
+
+
+@pytest.mark.parametrize("is_basic", [False, True])
+async def test_the_platform_takes_our_credentials_in_either_form(*, is_basic: bool) -> None:
+    async with platform_with() as platform, source(platform, is_basic=is_basic) as tokens:
+        assert (await bearer(tokens)).life_ms == 3_600_000
+
+
+async def test_credentials_with_every_awkward_character_arrive_whole_in_either_form() -> None:
+    awkward = "a:b&c=d+e %f/ü?"
+    async with StandInPlatform(CALM, identity=Identity(client_secret=awkward)) as platform:
+        for is_basic in (False, True):
+            async with source(platform, secret=awkward, is_basic=is_basic) as tokens:
+                await bearer(tokens)
+
+
+async def test_start_asks_in_the_background_so_that_the_first_call_finds_a_token() -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        tokens.start()
+        await asyncio.sleep(1)
+        assert platform.identity.granted == 1
+        await bearer(tokens)
+        assert platform.identity.granted == 1
+
+
+async def test_thirty_concurrent_first_calls_make_one_token_request() -> None:
+    """The tutorial made one per caller."""
+    async with platform_with(latency_ms=200) as platform, source(platform) as tokens:
+        found = await asyncio.gather(*(bearer(tokens) for _ in range(30)))
+        assert len(set(found)) == 1
+        assert platform.identity.granted == 1
+
+
+async def test_a_token_is_renewed_in_the_background_before_it_expires() -> None:
+    async with platform_with(token_life_s=300) as platform, source(platform) as tokens:
+        first = await bearer(tokens)
+        await asyncio.sleep(239)
+        assert await bearer(tokens) is first
+        await asyncio.sleep(2)
+        assert platform.identity.granted == 2
+        assert await bearer(tokens) is not first
+
+
+async def test_nobody_waits_for_a_renewal_while_the_old_token_is_good() -> None:
+    async with platform_with(token_life_s=300) as platform, source(platform) as tokens:
+        await bearer(tokens)
+        platform.mischief.force(Forced(on="token", delay_ms=5000))
+        await asyncio.sleep(241)
+        began = now_ms()
+        await bearer(tokens)
+        assert now_ms() == began
+
+
+@pytest.mark.parametrize("expires_in", [30, 60])
+async def test_a_token_that_lives_a_minute_or_less_serves_many_calls(expires_in: int) -> None:
+    """The tutorial asked for a token at every call."""
+    async with platform_with(token_life_s=expires_in) as platform, source(platform) as tokens:
+        for _ in range(20):
+            await bearer(tokens)
+        assert platform.identity.granted == 1
+
+
+@pytest.mark.parametrize("extra", [{}, {"expires_in": None}, {"expires_in": -5}, {"expires_in": "soon"}])
+async def test_an_absent_or_absurd_expires_in_counts_as_five_minutes(extra: dict[str, Any]) -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        platform.mischief.force(Forced(on="token", status=200, body={"access_token": "t", **extra}))
+        assert (await bearer(tokens)).life_ms == 300_000
+
+
+async def test_any_number_of_callers_told_401_together_make_one_renewal() -> None:
+    async with platform_with(latency_ms=200) as platform, source(platform) as tokens:
+        old = await bearer(tokens)
+        renewed = await asyncio.gather(*(tokens.renewed(old, deadline_ms=now_ms() + 2000) for _ in range(30)))
+        assert renewed == [True] * 30
+        assert platform.identity.granted == 2
+
+
+async def test_a_late_401_of_an_old_token_renews_nothing() -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        old = await bearer(tokens)
+        await tokens.renewed(old, deadline_ms=now_ms() + 2000)
+        assert await tokens.renewed(old, deadline_ms=now_ms() + 2000)
+        assert platform.identity.granted == 2
+
+
+@pytest.mark.parametrize("status", [400, 401])
+async def test_wrong_credentials_are_tried_at_most_once_in_thirty_seconds(status: int) -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        platform.mischief.force(*[Forced(on="token", status=status, body={"error": "invalid_client"})] * 10)
+        for _ in range(70):
+            await problem(tokens)
+            await asyncio.sleep(1)
+        assert tokens.logins == 3  # at 0, 30 and 60 s
+        assert "check client id and secret" in (await problem(tokens)).reason
+
+
+async def test_a_gateway_that_was_refused_recovers_without_being_asked() -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        platform.mischief.force(Forced(on="token", status=401))
+        await problem(tokens)
+        await asyncio.sleep(31)
+        assert tokens.problem is None
+        await bearer(tokens)
+
+
+async def test_a_403_names_the_scope_to_grant_and_quotes_the_platform() -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        body = {"message": "missing messaging:guest:write", "code": "missing.any.permissions"}
+        platform.mischief.force(Forced(on="token", status=403, body=body))
+        found = await problem(tokens)
+        assert found.message == "missing messaging:guest:write"
+        assert "grant the scope messaging:guest:write" in found.reason
+
+
+async def test_a_scope_the_client_has_not_is_told_as_such() -> None:
+    async with platform_with() as platform, source(platform, scope="messaging:all") as tokens:
+        assert "grant the scope messaging:all" in (await problem(tokens)).reason
+
+
+async def test_a_login_error_in_the_platforms_own_shape_is_quoted() -> None:
+    async with platform_with() as platform, source(platform, secret="wrong") as tokens:
+        found = await problem(tokens)
+        assert (found.status, found.message) == (401, "client not found")
+
+
+async def test_a_redirecting_token_endpoint_gets_no_credentials_forwarded() -> None:
+    async with platform_with() as elsewhere, platform_with() as platform, source(platform) as tokens:
+        location = {"location": f"{elsewhere.base_url}/oauth/token"}
+        platform.mischief.force(Forced(on="token", status=307, headers=location))
+        found = await problem(tokens)
+        assert found.status == 307
+        assert "redirects are not followed" in found.advice
+        assert (elsewhere.identity.granted, elsewhere.identity.refused) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"access_token": ""}, {"access_token": 7}, {"access_token": "a\r\nX-Evil: 1"}, "not json"]
+)
+async def test_a_token_that_cannot_be_a_header_is_no_token(body: dict[str, Any] | str) -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        platform.mischief.force(Forced(on="token", status=200, body=body))
+        assert "access_token" in (await problem(tokens)).advice
+
+
+async def test_a_hung_login_holds_a_caller_only_until_its_own_deadline() -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        platform.mischief.force(Forced(on="token", delay_ms=60_000))
+        began = now_ms()
+        await problem(tokens, within_ms=300)
+        assert now_ms() - began == pytest.approx(300, abs=5)
+
+
+async def test_a_login_that_got_no_answer_is_tried_again_soon() -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        platform.mischief.force(Forced(on="token", reset=True))
+        assert "no answer" in (await problem(tokens)).reason
+        await asyncio.sleep(1.1)
+        await bearer(tokens)
+
+
+async def test_a_login_told_to_wait_waits() -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        platform.mischief.force(Forced(on="token", status=429, headers={"retry-after": "45"}))
+        await problem(tokens)
+        await asyncio.sleep(44)
+        assert tokens.logins == 1
+        await asyncio.sleep(2)
+        await bearer(tokens)
+
+
+async def test_no_secret_and_no_token_ever_reaches_a_log_or_a_repr(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with platform_with() as platform, source(platform) as tokens:
+        platform.mischief.force(Forced(on="token", status=401, body={"message": f"no client with {SECRET}"}))
+        seen = repr(await problem(tokens)) + repr(tokens)
+        await asyncio.sleep(31)
+        token = await bearer(tokens)
+        await tokens.renewed(token, deadline_ms=now_ms() + 2000)
+        seen += (
+            repr(token) + repr(tokens) + caplog.text + repr([record.__dict__ for record in caplog.records])
+        )
+        assert token.secret not in seen
+        assert SECRET not in seen
+
+
+async def test_closing_in_mid_login_leaves_no_task_and_no_timer() -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        platform.mischief.force(Forced(on="token", delay_ms=60_000))
+        tokens.start()
+        await asyncio.sleep(0.1)
+        await tokens.close()
+        assert not [task for task in asyncio.all_tasks() if "log-in" in task.get_name()]
+        await asyncio.sleep(300)
+        assert tokens.logins == 1
