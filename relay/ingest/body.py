@@ -1,0 +1,82 @@
+"""The body of a request: its form, its size, its time to arrive. All of it is checked before a byte is parsed."""
+
+import asyncio
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from aiohttp import hdrs, web
+
+from relay.errors import Rejected
+from relay.ingest.refusals import too_large
+
+
+class Form(Enum):
+    JSON = auto()
+    LINES = auto()
+
+
+_FORMS = {"application/json": Form.JSON, "application/x-ndjson": Form.LINES}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def form_of(headers: Mapping[str, str], *, allowed: frozenset[Form] = frozenset(Form)) -> Form:
+    """What the body is written in. Raises Rejected (415), also for any Content-Encoding: nothing is unpacked."""
+    if hdrs.CONTENT_ENCODING in headers:
+        raise Rejected(415, "Encoded body", "send the body as it is, without Content-Encoding")
+    said = headers.get(hdrs.CONTENT_TYPE, "")
+    form = _FORMS.get(said) or _form(said)
+    if form is None or form not in allowed:
+        wanted = " or ".join(name for name, one in _FORMS.items() if one in allowed)
+        raise Rejected(415, "Unsupported media type", f"Content-Type: {wanted} is wanted, in UTF-8")
+    return form
+
+
+def _form(said: str) -> Form | None:
+    kind, *parameters = (part.strip().lower() for part in said.split(";"))
+    is_utf8 = all(parameter in {"charset=utf-8", 'charset="utf-8"'} for parameter in parameters)
+    return _FORMS.get(kind) if is_utf8 else None
+
+
+def arrived(request: web.BaseRequest, *, max_bytes: int) -> bytes:
+    """The body if it came with its head, as a small one does; else nothing, and `read_body` waits for it.
+
+    Raises Rejected (413).
+    """
+    stream = request.content
+    if not stream.is_eof() or stream.exception() is not None:
+        return b""
+    body = stream.read_nowait()
+    if len(body) > max_bytes:
+        raise too_large(max_bytes)
+    return body
+
+
+async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
+    """All of it. Raises Rejected (400, 408, 413), or ConnectionError where the caller hung up."""
+    declared = request.content_length
+    if declared is not None and declared > max_bytes:
+        raise too_large(max_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await _invite(request)
+            return await _read(request, max_bytes)
+    except TimeoutError:
+        raise Rejected(408, "Body too slow", f"the whole body is wanted within {timeout_s:g} s") from None
+    except web.RequestPayloadError:
+        raise Rejected(400, "Bad body", "the body's chunks or length are not as announced") from None
+
+
+async def _read(request: web.BaseRequest, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_large(max_bytes)
+    return bytes(body)
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """`Expect: 100-continue` (RFC 9110 section 10.1.1), only now that the head is known to be welcome."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(_CONTINUE)
+        request.writer.output_size = 0  # the answer itself has not begun

@@ -1,0 +1,136 @@
+"""Who is calling: API keys, kept only as SHA-256, and the one case where none is needed.
+
+A key is 32 random bytes: its hash cannot be guessed back, so a slow password hash would only help a flood.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+
+from aiohttp import hdrs
+
+from relay.core.moments import UnixMs
+from relay.errors import Rejected, SettingsError
+from relay.settings.models import ApiKey, Settings, Source, is_loopback
+
+PREFIX = "trk_"
+_ID = slice(4, 12)
+_LENGTH = 4 + 8 + 1 + 43
+_SCHEME = "bearer "
+
+LOCAL = "local"
+"""The source of events on an open loopback listener."""
+
+Headers = Mapping[str, str]
+
+_NOBODY = sha256(b"").digest()  # compared with when there is no such key, so that both take as long
+
+_FORWARDED = (
+    hdrs.FORWARDED,
+    hdrs.X_FORWARDED_FOR,
+    hdrs.X_FORWARDED_HOST,
+    hdrs.X_FORWARDED_PROTO,
+)
+"""Any of them says that the caller is not on this machine, whatever the connection looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A source, the gateway of its events where they name none, and what it may do."""
+
+    source: str
+    gateway: str | None
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    caller: Caller
+    digest: bytes
+    good_from: UnixMs | None
+    good_until: UnixMs | None
+
+    def is_good(self, wall: Callable[[], UnixMs]) -> bool:
+        if self.good_from is None and self.good_until is None:
+            return True
+        now = wall()
+        return (self.good_from or 0) <= now and (self.good_until is None or now < self.good_until)
+
+
+def unauthorised() -> Rejected:
+    """The one answer to every missing, wrong, early, late or malformed key."""
+    return Rejected(401, "Unauthorised", "a valid API key is wanted: Authorization: Bearer trk_…")
+
+
+def forbidden(scope: str) -> Rejected:
+    return Rejected(403, "Forbidden", f"this key lacks the scope {scope}")
+
+
+class Credentials:
+    """Answers who a request is from. Built anew when the settings change.
+
+    Raises SettingsError where nobody could be told from anybody: no source, and not only loopback listening.
+    """
+
+    def __init__(self, settings: Settings, *, wall: Callable[[], UnixMs]) -> None:
+        self._wall = wall
+        self._keys = _keys(settings)
+        self.is_open = not settings.sources
+        """True where any caller on this machine is the source `local`."""
+        self._local = Caller(LOCAL, _only_gateway(settings), frozenset({"events:write"}))
+        if self.is_open and not is_loopback(settings.server.host):
+            raise SettingsError(
+                "server.host: listening off loopback needs at least one [sources.NAME] with a key; "
+                "make one with `typing-relay keys new`"
+            )
+
+    def caller(self, headers: Headers, scope: str) -> Caller:
+        """Who this is, if it may do `scope`. Raises Rejected (401, 403)."""
+        caller = self._local_caller(headers) if self.is_open else self._keyed_caller(headers)
+        if caller is None:
+            raise unauthorised()
+        if not caller.may(scope):
+            raise forbidden(scope)
+        return caller
+
+    def _local_caller(self, headers: Headers) -> Caller | None:
+        return None if any(name in headers for name in _FORWARDED) else self._local
+
+    def _keyed_caller(self, headers: Headers) -> Caller | None:
+        said = headers.get(hdrs.AUTHORIZATION, "")
+        token = said[len(_SCHEME) :]
+        is_shaped = len(token) == _LENGTH and token.isascii() and said[: len(_SCHEME)].lower() == _SCHEME
+        if not is_shaped:
+            return None
+        key = self._keys.get(token[_ID])
+        digest = sha256(token.encode()).digest()
+        is_right = compare_digest(digest, _NOBODY if key is None else key.digest)
+        return key.caller if key is not None and is_right and key.is_good(self._wall) else None
+
+
+def _keys(settings: Settings) -> dict[str, _Key]:
+    keys: dict[str, _Key] = {}
+    for name, source in settings.sources.items():
+        for key in source.keys:
+            if key.id in keys:
+                raise SettingsError(f"sources.{name}.keys: another key has the same id; make a new one")
+            keys[key.id] = _key(key, name, source, settings)
+    return keys
+
+
+def _key(key: ApiKey, name: str, source: Source, settings: Settings) -> _Key:
+    gateway = source.gateway or _only_gateway(settings)
+    return _Key(
+        caller=Caller(name, gateway, frozenset(key.scopes)),
+        digest=bytes.fromhex(key.sha256),
+        good_from=None if key.not_before is None else int(key.not_before.timestamp() * 1000),
+        good_until=None if key.not_after is None else int(key.not_after.timestamp() * 1000),
+    )
+
+
+def _only_gateway(settings: Settings) -> str | None:
+    return next(iter(settings.gateways)) if len(settings.gateways) == 1 else None

@@ -1,0 +1,140 @@
+"""The public listener: aiohttp's low-level server, set up for callers we do not know.
+
+Every setting here answers something a stranger can do: endless headers, idle connections, bodies that never end,
+bytes that are not HTTP. What aiohttp would log or answer about those repeats the bytes; ours does not.
+"""
+
+import asyncio
+import logging
+import resource
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import http_parser, web
+
+from relay.core.moments import Ms
+from relay.errors import SettingsError
+from relay.ingest.answers import problem
+from relay.observe.metrics import Metrics, Tally
+from relay.observe.sampled import Sampled
+from relay.observe.series import PARSE_ERRORS
+from relay.settings.models import Server
+
+BACKLOG = 1024
+_SHARE_OF_FILES = 0.8  # the rest is for the outbox, the platform and the trackers
+
+logger = logging.getLogger("relay.ingest")
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def http_options(keepalive_timeout_s: float) -> dict[str, Any]:
+    """What every listener of ours asks of aiohttp; for `web.Server` and `web.AppRunner` alike."""
+    return {
+        "access_log": None,  # half of the throughput; and it writes callers' headers raw
+        "auto_decompress": False,  # no bombs; an encoded body is refused
+        "keepalive_timeout": keepalive_timeout_s,
+        "lingering_time": 2.0,  # seconds the rest of a refused body is read, so that the answer arrives
+        "max_field_size": 8190,
+        "max_line_size": 4096,
+    }
+
+
+def assert_compiled_parser() -> None:
+    """Raises SettingsError where aiohttp fell back to its Python parser, the one most request smuggling was in."""
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise SettingsError(
+            "aiohttp runs without its compiled parser: unset AIOHTTP_NO_EXTENSIONS, or reinstall aiohttp from a wheel"
+        )
+
+
+def most_connections() -> int:
+    """Four fifths of the process's file limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return int(soft * _SHARE_OF_FILES)
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's, but for what is said about a request that could not be read or answered."""
+
+    __slots__ = ("_is_held", "_listener")
+
+    def __init__(self, listener: "Listener", **options: Any) -> None:
+        super().__init__(listener, **options)
+        self._listener = listener
+        self._is_held = False
+
+    def pause_reading(self) -> None:
+        self._is_held = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """aiohttp resumes after every body it hands over, which runs the parser on nothing: 8 % of a small event."""
+        if self._is_held:
+            self._is_held = False
+            super().resume_reading(resume_parser)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._listener.is_overfull:
+            self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's words: they repeat what was sent
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0 or isinstance(exc, ConnectionError):
+            raise ConnectionError("the answer was under way, or there is nobody to answer")
+        response = self._listener.failure(status, exc)
+        response.force_close()
+        return response
+
+
+class Listener(web.Server):
+    """Make it inside the running loop. `most` connections at once; one more is closed as soon as it is accepted."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        settings: Server,
+        *,
+        metrics: Metrics,
+        now: Callable[[], Ms],
+        most: int | None = None,
+    ) -> None:
+        super().__init__(answer)
+        self._options = http_options(settings.keepalive_timeout_s)
+        self._most = most_connections() if most is None else most
+        self._parse_errors: Tally = metrics.counter(PARSE_ERRORS)
+        self._sampled = Sampled()
+        self._now = now
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+    @property
+    def is_overfull(self) -> bool:
+        """True once there are more connections than the process can afford."""
+        is_overfull = len(self.connections) > self._most
+        if is_overfull:
+            self._say("too_many_connections", None)
+        return is_overfull
+
+    def failure(self, status: int, why: BaseException | None) -> web.Response:
+        """The answer to bytes that are not HTTP (400), or to a fault of ours (500); counted, and logged now and then."""
+        if status == 400:
+            self._parse_errors.value += 1
+            self._say("not_http", None)
+            return problem(400, "Not HTTP", "the request could not be parsed")
+        self._say("fault", why)
+        return problem(500, "Internal error", "this is a fault of the relay; its log says more")
+
+    def _say(self, what: str, why: BaseException | None) -> None:
+        kind = what if why is None else f"{what}:{type(why).__qualname__}"
+        unsaid = self._sampled.unsaid(kind, self._now())
+        if unsaid is not None:
+            level = logging.INFO if why is None else logging.ERROR
+            logger.log(level, "http.%s", what, exc_info=why, extra={"fields": {"unsaid": unsaid}})

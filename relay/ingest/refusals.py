@@ -1,0 +1,83 @@
+"""The reasons a request is turned away, as `Rejected` values; no word of the request is repeated in them."""
+
+import re
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from relay.errors import Rejected
+
+Place = tuple[str | int, ...]
+Problem = tuple[Place, str]
+"""(path to the field: an index in a batch, then names; what is wanted there)."""
+
+_LISTED_AT_MOST = 50
+_COUNTED_AT_MOST = 2000
+"""Past this many the list is not even built: a body of junk keys would hold the loop for a tenth of a second."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_NOT_JSON = "json_invalid"
+
+
+class BadField(Exception):  # noqa: N818 - names the field's state; it never leaves this room
+    """One field of one event is not as wanted; `place` is its path within the event."""
+
+    def __init__(self, place: Place, words: str) -> None:
+        super().__init__(words)
+        self.place = place
+        self.words = words
+
+
+class WrongMethod(Rejected):
+    """405; `allowed` is what the path does serve."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(405, "Method not allowed", "see the Allow header for what is served here")
+        self.allowed = allowed
+
+
+def rejected(problems: Sequence[Problem]) -> Rejected:
+    """422 with the place of each bad field."""
+    return Rejected(
+        422,
+        "Unprocessable event",
+        f"{len(problems)} field(s) are not as wanted; nothing was applied",
+        problems=tuple((_dotted(place), words) for place, words in problems[:_LISTED_AT_MOST]),
+    )
+
+
+def wire_problems(why: ValidationError, *, index: int | None = None) -> Rejected:
+    """400 for a body that is not JSON, else 422. `index` is the place of the line the error is about."""
+    count = why.error_count()
+    if count > _COUNTED_AT_MOST:
+        return Rejected(422, "Unprocessable event", f"{count} fields are not as wanted; nothing was applied")
+    errors = why.errors(include_url=False, include_context=False, include_input=False)
+    if index is None and errors[0]["type"] == _NOT_JSON:
+        return not_json(errors[0]["msg"])
+    prefix: Place = () if index is None else (index,)
+    return rejected([(prefix + error["loc"], _words(error["type"], error["msg"])) for error in errors])
+
+
+def not_json(words: str = "Invalid JSON: the body is empty") -> Rejected:
+    return Rejected(400, "Not JSON", words)
+
+
+def too_many_events(limit: int) -> Rejected:
+    return Rejected(
+        413, "Too many events", f"at most {limit} events fit in one request; send the rest in another"
+    )
+
+
+def too_large(limit_bytes: int) -> Rejected:
+    return Rejected(413, "Body too large", f"at most {limit_bytes} bytes are taken here")
+
+
+def _words(kind: str, words: str) -> str:
+    if kind == "extra_forbidden":
+        return "no field has this name; message text and other content never enter here"
+    return words.removeprefix("Value error, ")
+
+
+def _dotted(place: Place) -> str:
+    """`3.actor.id`. A name of the caller's own making is only repeated where it is one."""
+    return ".".join(str(part) if isinstance(part, int) or _NAME.fullmatch(part) else "?" for part in place)

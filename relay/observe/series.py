@@ -1,0 +1,96 @@
+"""Every series the relay tells, in one list: name, unit, meaning, labels.
+
+A label's values come from enumerations and the operator's own names, never from a caller: the number of series is
+bounded by the configuration, whatever is posted.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One family. `name` ends in its unit; counters get `_total` when shown (OpenMetrics)."""
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+
+
+class Counter(Series):
+    """Only ever grows."""
+
+
+class Gauge(Series):
+    """A level: set when it changes, or read when somebody looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram(Series):
+    """Counts by upper bound; `bounds` are in the unit of the name, ascending, +Inf understood."""
+
+    bounds: tuple[float, ...] = ()
+
+
+_INDICATOR_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds. 0.1 is the tick, 2 to 2.5 the interval: a broadcast that waited for its gate shows as such."""
+
+_COMMIT_BOUNDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.5)
+"""Seconds. 8 ms is the promise for the 99th percentile of a commit."""
+
+_BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Rows."""
+
+EVENTS = Counter(
+    "relay_events",
+    "activity events by what became of them: accepted, duplicate, stale",
+    ("source", "outcome"),
+)
+VERDICTS = Counter("relay_activities", "events behind the door by what they came to", ("verdict",))
+REFUSED_REQUESTS = Counter(
+    "relay_refused_requests",
+    "requests answered with a problem, and none of their events applied",
+    ("reason",),
+)
+PARSE_ERRORS = Counter("relay_http_parse_errors", "connections closed because they did not speak HTTP")
+FORGOTTEN_IDS = Counter("relay_forgotten_event_ids", "event ids forgotten early, for lack of room")
+
+BROADCASTS = Counter("relay_broadcasts", "broadcast attempts by outcome", ("gateway", "indicator", "outcome"))
+BROADCAST_SECONDS = Histogram(
+    "relay_event_to_accepted_seconds",
+    "from the event that asked for it to the platform's acceptance",
+    ("gateway",),
+    bounds=_INDICATOR_BOUNDS,
+)
+TOO_MANY = Counter("relay_platform_429", "times the platform said: too many", ("gateway",))
+DISPLAY_RATE = Gauge(
+    "relay_display_ratio", "broadcasts accepted by the platform, of those attempted", ("gateway",)
+)
+COALESCING_RATIO = Gauge("relay_coalescing_ratio", "events accepted for each broadcast sent")
+LIMITER_HEADROOM = Gauge(
+    "relay_limiter_headroom_ratio", "what is left of the platform's budget", ("gateway",)
+)
+DROPPED = Counter(
+    "relay_dropped_indicators", "indicators given up before they were sent", ("gateway", "reason")
+)
+
+SESSIONS = Gauge("relay_sessions", "sessions alive by what they show", ("state",))
+TICK_LAG = Gauge("relay_tick_lag_seconds", "how late the last tick of the wheel came")
+LOOP_LAG = Gauge("relay_loop_lag_seconds", "how late the event loop runs what is due")
+
+OUTBOX_DELIVERIES = Gauge("relay_outbox_deliveries", "deliveries kept, by state", ("state",))
+OUTBOX_OLDEST = Gauge("relay_outbox_oldest_pending_seconds", "age of the oldest delivery not yet made")
+ATTEMPTS = Counter("relay_delivery_attempts", "attempts to deliver by outcome", ("endpoint", "outcome"))
+ATTEMPT_SECONDS = Histogram(
+    "relay_delivery_attempt_seconds", "duration of an attempt", ("endpoint",), bounds=_INDICATOR_BOUNDS
+)
+COMMIT_ROWS = Histogram("relay_outbox_commit_rows", "rows written by one commit", bounds=_BATCH_BOUNDS)
+COMMIT_SECONDS = Histogram("relay_outbox_commit_seconds", "duration of one commit", bounds=_COMMIT_BOUNDS)
+NOT_RECORDED = Counter("relay_outbox_refused", "engagement events that could not be recorded", ("reason",))
+
+SERIES: tuple[Series, ...] = (
+    EVENTS, VERDICTS, REFUSED_REQUESTS, PARSE_ERRORS, FORGOTTEN_IDS,
+    BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
+    SESSIONS, TICK_LAG, LOOP_LAG,
+    OUTBOX_DELIVERIES, OUTBOX_OLDEST, ATTEMPTS, ATTEMPT_SECONDS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,
+)  # fmt: skip
+"""In the order they are shown."""
