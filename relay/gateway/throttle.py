@@ -113,7 +113,9 @@ class Throttle:
             self._again[key] = rank
             return
         self._waiting.mark(key, rank)
-        self._wake()
+        self._idle.clear()
+        if self._has_slot():  # else the slot's next owner is chosen when it is free
+            self._wake(rank)
 
     def unmark(self, key: SessionKey) -> None:
         """`key` has nothing to send any more; a carry under way goes on."""
@@ -127,7 +129,8 @@ class Throttle:
             return False
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asking.mark(asked, rank)
-        self._wake()
+        self._idle.clear()
+        self._wake(rank)
         try:
             async with asyncio.timeout_at(deadline_ms / 1000):
                 await asked
@@ -208,18 +211,18 @@ class Throttle:
             rank = self._again.pop(key, None)
             if rank is not None:
                 self.mark(key, rank)
-            self._wake()
+            best = self._waiting.best()
+            if best is not None:
+                self._wake(best)
+            self._note_idle()
 
-    def _wake(self) -> None:
-        self._note_idle()
+    def _wake(self, rank: Rank) -> None:
         for lane in self._lanes:
-            if self._has_work(lane.max_rank):
+            if rank <= lane.max_rank:
                 lane.has_news.set()
 
     def _note_idle(self) -> None:
-        if self.waiting or self._carried:
-            self._idle.clear()
-        else:
+        if not (self.waiting or self._carried):
             self._idle.set()
 
     def _now(self) -> Ms:
