@@ -22,7 +22,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from relay.core.ids import is_uuid
 from relay.core.indicator import Indicator
-from relay.core.liveness import LIVE_STATUSES
 from relay.core.moments import Ms, UnixMs
 from relay.sandbox.arrivals import Arrival, visible_at
 from relay.sandbox.chaos import Chaos, Forced, Mischief
@@ -32,6 +31,7 @@ from relay.sandbox.serving import Listener
 
 KEPT_ARRIVALS = 100_000
 FIELDS = {"sessionId", "guestId", "type", "duration"}
+LIVE = {"active", "connected", "routed"}
 
 
 class Switches(BaseModel):
@@ -197,7 +197,7 @@ class StandInPlatform:
             raise Fault(400, "invalid.value", "duration must be an integer of 100 to 10000 milliseconds.")
 
     def _check_session(self, session_id: str, at: Ms) -> None:
-        if self._status_of(session_id).lower() not in LIVE_STATUSES:
+        if self._status_of(session_id).lower() not in LIVE:
             raise Fault(409, "conflict", "The session is not active.")
         interval_ms = self.mischief.chaos.min_interval_ms
         if at < self._answered_at.get(session_id, float("-inf")) + interval_ms:

@@ -78,6 +78,21 @@ def test_a_replacement_that_is_rejected_too_is_not_replaced_at_every_call() -> N
     assert cache.rejected(new, 30_000.0) is Remedy.RENEW
 
 
+def test_a_rejected_token_is_used_by_nobody_else() -> None:
+    cache, old = cache_with(3_600_000)
+    cache.rejected(old, 0.0)
+    assert cache.usable(0.0) is None
+
+
+def test_what_the_old_token_proved_says_nothing_about_its_replacement() -> None:
+    cache, old = cache_with(3_600_000)
+    cache.proven(old)
+    cache.rejected(old, 0.0)
+    cache.asked()
+    new = cache.granted("new", life_ms=3_600_000, asked_at=0.0)
+    assert cache.rejected(new, 100.0) is Remedy.GIVE_UP
+
+
 def test_a_replacement_that_once_worked_is_replaced_at_once() -> None:
     cache, old = cache_with(3_600_000)
     cache.rejected(old, 0.0)
