@@ -121,7 +121,8 @@ def _extend_lease(actor: Actor, now: Ms, activity: Activity | None, timings: Tim
 
 def _hesitate(actor: Actor, now: Ms, activity: Activity | None, timings: Timings) -> None:
     actor.stop_at = now + timings.stop_after_ms
-    actor.life_until = now + timings.typing_life_ms if actor.state is State.THINKING else actor.life_until
+    if actor.state is State.THINKING:
+        actor.life_until, actor.thinking_id = now + timings.typing_life_ms, None
 
 
 def _fall_silent(actor: Actor, now: Ms, activity: Activity | None, timings: Timings) -> None:
@@ -212,7 +213,7 @@ TABLE: dict[Input, dict[State, Cell | Fork]] = {
     Kind.SESSION_ENDED: _row(_REST, _REST, _REST, _REST, _REST),
     Timer.DELAY: _row(CANNOT, CANNOT, CANNOT, Cell(None, _count, recomputes=True), CANNOT),
     Timer.PAUSE: _row(CANNOT, Cell(_P, _fall_silent, recomputes=True), CANNOT, CANNOT, CANNOT),
-    Timer.STOP: _row(CANNOT, CANNOT, _REST, CANNOT, Cell(_I)),
+    Timer.STOP: _row(CANNOT, _REST, _REST, CANNOT, Cell(_I)),
     Timer.LEASE: _row(CANNOT, CANNOT, CANNOT, _REST, CANNOT),
     Timer.LIFE: _row(
         CANNOT,

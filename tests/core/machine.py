@@ -1,0 +1,392 @@
+"""One session in virtual time against a platform of our own making, with everything that happened written down.
+
+    m = Machine(timings, answers=script(accepted(), cool_off(5000)))
+    m.keystroke(at=0)
+    m.finish()
+    assert m.told() == ["0 typing", "5000 typing_stopped"]
+
+The driver does what a shell must do and no more: it asks `wish` after every input, completion and wake, and
+lets the wheel (or, with `ticks=False`, the exact deadline) decide when to look again. `invariants` reads the
+diary it leaves.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from typing import Any
+
+from relay.core import pacer as pacing
+from relay.core.activity import Activity, Kind
+from relay.core.actor import Actor, State
+from relay.core.deadlines import Wheel
+from relay.core.engagement import Reason
+from relay.core.indicator import Address, Cause, Indicator, Wish
+from relay.core.moments import NEVER, Ms
+from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.pacer import Pacer, Reach, Settled
+from relay.core.session import Change, Session, Verdict, strongest
+from relay.core.timings import TICK_MS, Timings
+
+ADDRESS = Address("chat-1", "guest-1")
+GUEST = Reach()
+TERMINAL = Reach(is_explicit=False)
+CONVERGES_MS: Ms = 900_000
+"""A finite script must have come to rest by then; nothing a default timing remembers is longer."""
+
+
+def activity(kind: Kind, actor: str = "ann", **fields: Any) -> Activity:  # the fields of Activity, by name
+    return Activity("guest", ADDRESS, "test", actor, kind)._replace(**fields)
+
+
+# What the platform answers.
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`after_ms` from send to completion; the guest's screen has it `arrives_ms` after the send, or never (None)."""
+
+    outcome: Outcome
+    after_ms: Ms = 0
+    arrives_ms: Ms | None = None
+
+
+def accepted(rtt_ms: Ms = 0, *, one_way_ms: Ms | None = None) -> Answer:
+    return Answer(Shown(200, rtt_ms), rtt_ms, rtt_ms if one_way_ms is None else one_way_ms)
+
+
+def cool_off(wait_ms: Ms | None = None, *, after_ms: Ms = 0) -> Answer:
+    return Answer(CoolOff(429, wait_ms, for_session=True), after_ms)
+
+
+def server_error(after_ms: Ms = 0) -> Answer:
+    return Answer(Unreachable(Failure.SERVER, 500), after_ms)
+
+
+def timed_out(after_ms: Ms = 2000, *, arrives_ms: Ms | None = None) -> Answer:
+    """No answer in time; what was aborted may still be applied, `arrives_ms` after the send."""
+    return Answer(Unreachable(Failure.TIMEOUT, is_unknown=True), after_ms, arrives_ms)
+
+
+def unauthorised(after_ms: Ms = 0) -> Answer:
+    return Answer(Unauthorised(), after_ms)
+
+
+def expired(after_ms: Ms = 0) -> Answer:
+    return Answer(Expired(), after_ms)
+
+
+def refused(after_ms: Ms = 0, code: str = "not_found") -> Answer:
+    return Answer(Refused(404, code), after_ms)
+
+
+def script(*answers: Answer, then: Answer | None = None) -> Iterator[Answer]:
+    """These answers in turn, and `then` (accepted at once) for ever."""
+    return chain(answers, repeat(then or accepted()))
+
+
+# What is written down.
+
+
+@dataclass(slots=True)
+class Sent:
+    """One request: `desired` is what the public actors added up to at that instant, `life` which process sent it."""
+
+    at: Ms
+    wish: Wish
+    desired: Indicator
+    answer: Answer
+    life: int
+    done_at: Ms | None = None
+    settled: Settled | None = None
+
+    @property
+    def indicator(self) -> Indicator:
+        return self.wish.indicator
+
+    @property
+    def arrives_at(self) -> Ms | None:
+        return None if self.answer.arrives_ms is None else self.at + self.answer.arrives_ms
+
+    @property
+    def is_direct(self) -> bool:
+        return self.wish.cause is Cause.DIRECT
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.done_at is not None and isinstance(self.answer.outcome, Shown)
+
+    @property
+    def is_unknown(self) -> bool:
+        outcome = self.answer.outcome
+        return self.done_at is not None and isinstance(outcome, Unreachable) and outcome.is_unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """The platform took the indicator away because the agent's message arrived."""
+
+    at: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The process died; its successor's gate opens at `gate_at`."""
+
+    at: Ms
+    gate_at: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """The session had nothing left to do or to remember, and was dropped."""
+
+    at: Ms
+
+
+Entry = Sent | Cleared | Crashed | Freed
+"""The diary's order is that of completions, clearings, crashes and forgettings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A change of the session's state; `known` diary entries preceded it, `may_send`: the gate was open."""
+
+    change: Change
+    life: int
+    session_no: int
+    may_send: bool
+    known: int
+
+
+@dataclass(slots=True)
+class Machine:
+    timings: Timings = field(default_factory=Timings)
+    reach: Reach = GUEST
+    answers: Iterator[Answer] = field(default_factory=script)
+    ticks: bool = True
+    jitter: Callable[[], float] = lambda: 0.0
+    now: Ms = 0.0
+    session: Session | None = None
+    flight: Sent | None = None
+    sent: list[Sent] = field(default_factory=list)
+    diary: list[Entry] = field(default_factory=list)
+    changes: list[Told] = field(default_factory=list)
+    inputs: list[tuple[Ms, Activity, Verdict]] = field(default_factory=list)
+    wheel: Wheel[Session] = field(default_factory=Wheel)
+    life: int = 0
+    sessions: int = 0
+    gate_at_start: Ms = -NEVER
+    watch: Callable[["Machine"], None] | None = None
+
+    # Talk.
+
+    def keystroke(self, *, at: Ms | None = None, actor: str = "ann", is_public: bool = True) -> Verdict:
+        return self.act(Kind.KEYSTROKE, at=at, actor=actor, is_public=is_public)
+
+    def message(self, *, at: Ms | None = None, actor: str = "ann", is_final: bool = True) -> Verdict:
+        return self.act(Kind.MESSAGE_SENT, at=at, actor=actor, is_final=is_final)
+
+    def think(self, thinking_id: str = "t1", *, at: Ms | None = None, actor: str = "bot") -> Verdict:
+        return self.act(Kind.THINKING, at=at, actor=actor, thinking_id=thinking_id)
+
+    def act(  # the wire's fields, as keywords
+        self,
+        kind: Kind,
+        *,
+        at: Ms | None = None,
+        actor: str = "ann",
+        is_public: bool = True,
+        is_final: bool = True,
+        thinking_id: str | None = None,
+        seq: int | None = None,
+        epoch: int = 0,
+        client_at: int | None = None,
+        duration_ms: int | None = None,
+    ) -> Verdict:
+        activity = Activity(
+            "guest",
+            ADDRESS,
+            "test",
+            actor,
+            kind,
+            epoch,
+            seq,
+            client_at,
+            thinking_id,
+            is_final,
+            is_public,
+            duration_ms,
+        )
+        return self.hear(activity, at=at)
+
+    def hear(self, activity: Activity, *, at: Ms | None = None) -> Verdict:
+        """Bring the world up to `at`, then hand the session the activity."""
+        self.run_until(self.now if at is None else at)
+        session = self._session()
+        if session.absorb(activity, self.now):
+            self.inputs.append((self.now, activity, Verdict.APPLIED))
+            return Verdict.APPLIED
+        changes: list[Change] = []
+        verdict = session.observe(activity, self.now, changes)
+        self.inputs.append((self.now, activity, verdict))
+        if self.reach.message_clears and activity.kind is Kind.MESSAGE_SENT and activity.is_public:
+            self.diary.append(Cleared(self.now))
+        self._reconcile(changes)
+        return verdict
+
+    def order(
+        self, indicator: Indicator, *, at: Ms | None = None, duration_ms: int = 3000
+    ) -> Ms | str | None:
+        """A direct order; what refused it, None if it went."""
+        self.run_until(self.now if at is None else at)
+        session = self._session()
+        refusal = pacing.refusal_of_order(session.pacer, self.now, self.timings)
+        if refusal is None:
+            session.pacer.order = Wish(indicator, duration_ms, Cause.DIRECT)
+        self._reconcile([])
+        return refusal
+
+    def crash(self, *, at: Ms | None = None) -> None:
+        """The process dies; a new one starts at once, and knows when the old one was last alive."""
+        self.run_until(self.now if at is None else at)
+        self.gate_at_start = self.now + self.timings.request_timeout_ms + self.timings.min_interval_ms
+        self.session, self.flight, self.wheel = None, None, Wheel()
+        self.wheel.start(self.now)
+        self.life += 1
+        self.diary.append(Crashed(self.now, self.gate_at_start))
+
+    def drain(self, *, at: Ms | None = None) -> None:
+        self.run_until(self.now if at is None else at)
+        changes: list[Change] = []
+        self._session().end(Reason.SHUTDOWN, self.now, changes)
+        self._reconcile(changes)
+
+    def finish(self) -> None:
+        """No more inputs: run until the session is freed."""
+        self.run_until(self.now + CONVERGES_MS)
+
+    # Reading.
+
+    def told(self) -> list[str]:
+        return [f"{sent.at:g} {sent.indicator}" for sent in self.sent]
+
+    def states(self) -> list[str]:
+        return [f"{told.change.at:g} {told.change.state} {told.change.reason}" for told in self.changes]
+
+    def public_indicators(self) -> list[Indicator]:
+        return [a.indicator() for a in self.actors() if a.is_public]
+
+    def actors(self) -> list[Actor]:
+        return self.session.actors if self.session else []
+
+    def state_of(self, actor: str) -> State:
+        return next(a.state for a in self.actors() if a.id == actor)
+
+    @property
+    def pacer(self) -> Pacer:
+        assert self.session is not None
+        return self.session.pacer
+
+    # Time.
+
+    def run_until(self, end: Ms) -> None:
+        """Everything due before `end`; what is due at `end` waits, for ties go to the input."""
+        while (due := min(self._completion(), self._wake())) < end:
+            self.now = max(self.now, due)
+            if self._completion() <= self.now:
+                self._complete()
+            else:
+                self._look()
+        self.now = max(self.now, end)
+
+    def _completion(self) -> Ms:
+        return self.flight.at + self.flight.answer.after_ms if self.flight else NEVER
+
+    def _wake(self) -> Ms:
+        if self.session is None:
+            return NEVER
+        if self.ticks:
+            return self.session.armed_tick * TICK_MS if self.session.armed_tick else NEVER
+        return max(self.session.next_deadline(self.now), self.now)
+
+    def _look(self) -> None:
+        if self.ticks and not self.wheel.take(self.now, most=10):
+            return
+        session = self.session
+        assert session is not None
+        changes: list[Change] = []
+        session.lapse(self.now, changes)
+        self._reconcile(changes)
+        due = self.session.next_deadline(self.now) if self.session else NEVER
+        assert due > self.now, f"would spin: woken at {due} for what is not done then"
+
+    # Steps.
+
+    def _session(self) -> Session:
+        if self.session is None:
+            if self.sessions == 0:
+                self.wheel.start(self.now)
+            self.sessions += 1
+            pacer = Pacer(gate_at=self.gate_at_start)
+            self.session = Session(
+                ("guest", ADDRESS.session_id), ADDRESS, "test", self.timings, self.reach, pacer
+            )
+        return self.session
+
+    def _reconcile(self, changes: list[Change]) -> None:
+        assert self.session is not None
+        may_send = pacing.standing(self.session.pacer, self.now).value.endswith(".o")
+        known = len(self.diary)
+        self.changes += [Told(change, self.life, self.sessions, may_send, known) for change in changes]
+        self._tell(self.session)
+        if self.now >= self.session.forget_at():
+            self.wheel.disarm(self.session)
+            self.session = None
+            self.diary.append(Freed(self.now))
+        elif self.ticks:
+            self.wheel.arm(self.session, self.session.next_deadline(self.now))
+        if self.watch:
+            self.watch(self)
+
+    def _tell(self, session: Session) -> None:
+        wish = session.wish(self.now)
+        if wish is None:
+            return
+        assert self.flight is None, "two requests in flight"
+        pacing.send(session.pacer, wish, self.now, self.timings, jitter=self.jitter())
+        desired = strongest(self.public_indicators())
+        self.flight = Sent(self.now, wish, desired, next(self.answers), self.life)
+        self.sent.append(self.flight)
+        if self.flight.answer.after_ms == 0:
+            self._settle(session)
+            self._tell(session)
+
+    def _complete(self) -> None:
+        assert self.session is not None, "forgotten with a request in flight"
+        self._settle(self.session)
+        self._reconcile([])
+
+    def _settle(self, session: Session) -> None:
+        sent, self.flight = self.flight, None
+        assert sent is not None
+        sent.done_at = self.now
+        self.diary.append(sent)
+        sent.settled = pacing.settle(
+            session.pacer, sent.answer.outcome, self.now, self.timings, self.reach, jitter=self.jitter()
+        )
+
+
+def typed(
+    keys: Iterable[Ms],
+    timings: Timings,
+    *,
+    reach: Reach = GUEST,
+    answers: Iterator[Answer] | None = None,
+    ticks: bool = True,
+) -> Machine:
+    """A machine that lived through one actor's keystrokes, and came to rest."""
+    machine = Machine(timings, reach, answers or script(), ticks=ticks)
+    for at in keys:
+        machine.keystroke(at=at)
+    machine.finish()
+    return machine
