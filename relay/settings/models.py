@@ -183,6 +183,8 @@ class Outbox(Section):
     max_queue: int = Field(20_000, ge=64)
     """Events waiting in memory for the writer."""
     retention_days: float = Field(7.0, gt=0, le=3650)
+    history_rows: int = Field(200_000, ge=0)
+    """Ended deliveries kept within their retention, dead letters apart: about 256 MiB with their attempts."""
     dead_letter_days: float = Field(30.0, gt=0, le=3650)
 
 

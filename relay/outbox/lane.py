@@ -1,0 +1,225 @@
+"""One endpoint's deliveries on their way: claim what is due, send it, settle what came of it.
+
+    wake (new work, a place free, a settle) ─┐
+                                             ▼
+    ┌──► places free? paused? ──► claim ──► a task each: send → judge → settle ──► place free, wake
+    └──── sleep until the next is due ◄──┘
+
+What is claimed and not settled, because the process died, the disk refused or a fault nobody foresaw struck, is due
+again when its lease ends: a receiver may then get it twice, with the same id; it is never lost.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from relay.core.delivery import State, Trigger, Verdict, judge, retry_room
+from relay.core.moments import Ms, UnixMs
+from relay.errors import Unavailable
+from relay.outbox.places import Places
+from relay.outbox.store import Attempt, Lease, Listener, OutboxStore, Settlement, Want
+from relay.outbox.webhook import Webhook
+
+LEASE_SPARE_MS: Ms = 15_000
+"""A lease outlasts the longest POST by this: time for the settle to find the disk."""
+
+LOOK_AGAIN_S = 30.0
+"""The longest sleep: due times are wall time, and the wall clock may be set while we sleep."""
+
+RESTART_S = 1.0
+"""Between a lane's fault and its new start, so that a fault that stays does not spin."""
+
+delivery_log = logging.getLogger("relay.delivery")
+log = logging.getLogger("relay.outbox")
+
+
+class Lane:
+    """Delivers to one endpoint. Call `start`, then `wake` whenever there is work; in the end `stop`."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        webhook: Webhook,
+        store: OutboxStore,
+        *,
+        concurrency: int,
+        timeout_s: float,
+        places: Places,
+        wall: Callable[[], UnixMs],
+        jitter: Callable[[], float],
+        listener: Listener,
+    ) -> None:
+        """`jitter` draws chance's share of a wait, 0 to `backoff.JITTER`."""
+        self.endpoint = endpoint
+        self._webhook = webhook
+        self._store = store
+        self._concurrency = concurrency
+        self._lease_ms = timeout_s * 1000 + LEASE_SPARE_MS
+        self._places = places
+        self._wall = wall
+        self._jitter = jitter
+        self._listener = listener
+        self._wake = asyncio.Event()
+        self._sending: dict[asyncio.Task[None], Lease] = {}
+        self._paused_until: UnixMs = 0
+        self._may_have_work = True
+        self._is_disabled = False
+        self._is_stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, *, is_disabled: bool) -> None:
+        self._is_disabled = is_disabled
+        self._task = asyncio.create_task(self._keep_running(), name=f"lane:{self.endpoint}")
+
+    def wake(self) -> None:
+        """Something of this endpoint may be due."""
+        self._may_have_work = True
+        self._wake.set()
+
+    def enable(self) -> None:
+        """The endpoint takes deliveries again."""
+        self._is_disabled = False
+        self.wake()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Claims nothing more and gives what is on its way `timeout_s` to end; the rest stays with its lease."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._task:
+            await asyncio.wait([self._task], timeout=timeout_s)
+            await _cancelled([self._task])
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=timeout_s)
+        await _cancelled(list(self._sending))
+        await self._webhook.close()
+
+    async def _keep_running(self) -> None:
+        while not self._is_stopping:
+            try:
+                await self._run()
+            except Exception:  # what survives: the leases end by themselves, the lane begins anew
+                log.exception("outbox.lane_failed", extra={"fields": {"endpoint": self.endpoint}})
+                self._listener.on_lane_failure(self.endpoint)
+                await self._sleep(RESTART_S)
+
+    async def _run(self) -> None:
+        while not self._is_stopping:
+            self._wake.clear()
+            next_due = await self._claim() if self._may_claim() else None
+            if not self._wake.is_set():
+                await self._sleep(self._pause_s(next_due))
+
+    def _may_claim(self) -> bool:
+        return not self._is_disabled and self._paused_until <= self._wall()
+
+    async def _claim(self) -> UnixMs | None:
+        """Fills the free places with what is due, and says when to look again unless woken."""
+        most = self._places.take(self._concurrency - len(self._sending), self.wake)
+        if not most:
+            return None
+        self._may_have_work, asked_at = False, self._wall()
+        try:
+            claimed = await self._store.claim(self._want(most))
+        except BaseException as why:
+            self._places.give(most)
+            if not isinstance(why, Unavailable):
+                raise
+            self._may_have_work = True
+            return self._wall() + int(RESTART_S * 1000)
+        self._places.give(most - len(claimed.leases))
+        for lease in claimed.leases:
+            self._launch(lease)
+        # What was due before we asked and was not given waits for a place, and so for a wake.
+        is_left = claimed.next_due is not None and claimed.next_due <= asked_at
+        self._may_have_work |= is_left or len(claimed.leases) == most
+        return None if is_left else claimed.next_due
+
+    def _want(self, most: int) -> Want:
+        retrying = sum(lease.attempts > 1 for lease in self._sending.values())
+        most_retries = retry_room(most, retrying=retrying, concurrency=self._concurrency)
+        return Want(self.endpoint, most, most_retries, self._lease_ms)
+
+    def _pause_s(self, next_due: UnixMs | None) -> float:
+        """Until the next is due or the pause ends."""
+        now = self._wall()
+        until = self._paused_until if self._paused_until > now else next_due
+        return LOOK_AGAIN_S if until is None else min(LOOK_AGAIN_S, max(0.0, (until - now) / 1000))
+
+    async def _sleep(self, at_most_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._wake.wait()
+
+    def _launch(self, lease: Lease) -> None:
+        task = asyncio.create_task(self._deliver(lease), name=f"delivery:{lease.delivery_id}")
+        self._sending[task] = lease
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: "asyncio.Task[None]") -> None:
+        del self._sending[task]
+        self._places.give(1)
+        if not task.cancelled() and (why := task.exception()):
+            log.error("outbox.delivery_failed", exc_info=why, extra={"fields": {"endpoint": self.endpoint}})
+            self._listener.on_lane_failure(self.endpoint)
+        if self._may_have_work:
+            self._wake.set()
+
+    async def _deliver(self, lease: Lease) -> None:
+        attempt, answer = await self._webhook.send(lease)
+        verdict = judge(answer, attempts=lease.attempts, jitter=self._jitter())
+        now = self._wall()
+        if verdict.pause_ms:
+            self._paused_until = max(self._paused_until, now + int(verdict.pause_ms))
+        if verdict.disables_endpoint:
+            self._is_disabled = True
+        due = now + int(verdict.wait_ms) if verdict.state is State.PENDING else None
+        self._tell(lease, attempt, verdict, due)
+        await self._settle(Settlement(lease, attempt, verdict.state, due, verdict.disables_endpoint))
+
+    async def _settle(self, settlement: Settlement) -> None:
+        try:
+            settled = await self._store.settle(settlement)
+        except Unavailable as why:
+            # The answer is known and cannot be kept: the lease ends, and it is sent again. Twice, never not at all.
+            fields = {
+                "endpoint": self.endpoint,
+                "delivery_id": settlement.lease.delivery_id,
+                "why": why.detail,
+            }
+            log.warning("outbox.settle_failed", extra={"fields": fields})
+            return
+        if settled.releases_next or settlement.due is not None:
+            self.wake()
+
+    def _tell(self, lease: Lease, attempt: Attempt, verdict: Verdict, due: UnixMs | None) -> None:
+        """The one line about this attempt; and to the metrics, the same."""
+        outcome = attempt.failure.value if attempt.failure else State.DELIVERED.value
+        self._listener.on_attempt(self.endpoint, outcome, attempt.total_ms)
+        fields = {
+            "endpoint": self.endpoint,
+            "delivery_id": lease.delivery_id,
+            "event_id": lease.event_id,
+            "type": lease.event_type,
+            "gateway": lease.key[0],
+            "session_id": lease.key[1],
+            "attempt": lease.number,
+            "trigger": lease.trigger.value,
+            "is_replay": lease.trigger is Trigger.REPLAY,
+            "status": attempt.status,
+            "outcome": outcome,
+            "headers_ms": attempt.headers_ms,
+            "latency_ms": round(attempt.total_ms, 1),
+            "state": verdict.state.value,
+            "next_at": due,
+            "pause_ms": verdict.pause_ms,
+            "disables_endpoint": verdict.disables_endpoint,
+        }
+        delivery_log.info("delivery.attempted", extra={"fields": fields})
+
+
+async def _cancelled(tasks: "list[asyncio.Task[None]]") -> None:
+    """Ends tasks that had their time. A cancelled POST is unsettled: it is sent again by the next process."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

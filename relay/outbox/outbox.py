@@ -1,0 +1,273 @@
+"""The room's face: facts go in, and from then on they are the outbox's to deliver.
+
+    append ──► store (one commit) ──► lanes are woken ──► receivers
+    upkeep, each second: a mark that we are alive (a real write: it is also the disk's probe), a slice of sweeping
+
+Order of use: `open`, `close_open_sessions` before anything is appended, `start`, … , `drain`, `close`.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Self
+
+from relay.core.delivery import Filter, State
+from relay.core.engagement import Fact, Reason, Transition
+from relay.core.ids import uuid7
+from relay.core.indicator import Indicator
+from relay.core.moments import UnixMs
+from relay.core.signature import Keys
+from relay.errors import RelayError, SettingsError, Unavailable
+from relay.outbox.dispatcher import Dispatcher
+from relay.outbox.sqlite import SqliteStore
+from relay.outbox.sqlite_ledger import Options
+from relay.outbox.sqlite_sweep import Keep
+from relay.outbox.store import (
+    AttemptRow,
+    AuditRow,
+    AuditSelection,
+    DeliveryRow,
+    Depth,
+    EndpointRow,
+    Listener,
+    OpenSession,
+    OutboxStore,
+    Recorded,
+    Selection,
+)
+from relay.outbox.webhook import Target, url_problems
+from relay.settings.models import Audit, Endpoint
+from relay.settings.models import Outbox as OutboxSettings
+
+ALIVE_EACH_S = 1.0
+ALIVE_AHEAD_MS: UnixMs = 2000
+"""A mark speaks for the time until the next one, and for as long as that may come late."""
+
+SWEEP_PAUSE_S = 0.02
+"""Between two full slices: 25,000 rows a second at most, and every commit goes in between."""
+
+SESSIONS_AT_ONCE = 500
+DAY_MS = 86_400_000
+
+log = logging.getLogger("relay.outbox")
+
+
+class Outbox:
+    """Records facts and delivers their events. Make it with `open`; everything belongs to that event loop."""
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        targets: Mapping[str, Target],
+        *,
+        wall: Callable[[], UnixMs],
+        listener: Listener,
+    ) -> None:
+        self._store = store
+        self._wall = wall
+        self._dispatcher = Dispatcher(store, targets, wall=wall, listener=listener)
+        store.on_work = self._dispatcher.wake
+        self._upkeep: asyncio.Task[None] | None = None
+        self.last_alive: UnixMs | None = store.last_life.alive_until
+        """The last instant a process before us can have sent anything; None for a new file."""
+        self.was_clean: bool = store.last_life.was_clean
+
+    @classmethod
+    async def open(
+        cls,
+        settings: OutboxSettings,
+        endpoints: Mapping[str, Endpoint],
+        audit: Audit,
+        *,
+        wall: Callable[[], UnixMs],
+        inline: bool = False,
+        listener: Listener | None = None,
+    ) -> Self:
+        """Takes the outbox file. `inline` writes on the event loop, for virtual time.
+
+        Raises SettingsError for an endpoint that cannot be used, StoreError for a file that cannot.
+        """
+        targets = _targets(endpoints)
+        told = listener or Listener()
+        options = _options(settings, endpoints, audit, inline=inline)
+        store = await SqliteStore.open(options, wall=wall, new_id=_event_id, listener=told)
+        return cls(store, targets, wall=wall, listener=told)
+
+    async def close_open_sessions(self) -> int:
+        """Tells trackers that the sessions a dead process left open have stopped; how many were told is on disk.
+
+        Call it before this process appends anything: it cannot tell its own sessions from the dead one's.
+        """
+        closed = 0
+        while sessions := await self._store.open_sessions(limit=SESSIONS_AT_ONCE):
+            stops = [self._store.append(_restart(session, self._wall())) for session in sessions]
+            results = await asyncio.gather(*stops, return_exceptions=True)
+            refused = [why for why in results if isinstance(why, BaseException)]
+            closed += len(results) - len(refused)
+            if refused:
+                # They stay open in the record, so the next start closes them; this one need not fail for it.
+                log.error("outbox.sessions_left_open", extra={"fields": {"why": str(refused[0])}})
+                break
+        return closed
+
+    def append(self, fact: Fact) -> "asyncio.Future[Recorded]":
+        """Resolves when the fact and its deliveries are durable; commits keep the order of the calls.
+
+        Raises OutboxFull at once where too much already waits for the disk. The future, which must be looked at,
+        fails with OutboxFull at the depth limit or on a full disk, with Unavailable on any other failed write.
+        """
+        return self._store.append(fact)
+
+    async def start(self) -> None:
+        """Begins to deliver, and to mark that we live."""
+        disabled = frozenset(row.name for row in await self._store.disabled())
+        await self._store.mark_alive(self._wall() + ALIVE_AHEAD_MS)
+        self._dispatcher.start(disabled=disabled)
+        self._upkeep = asyncio.create_task(self._keep_up(), name="outbox-upkeep")
+
+    async def drain(self, timeout_s: float = 5.0) -> None:
+        """Starts no delivery any more, and gives those on their way `timeout_s` to end."""
+        await self._dispatcher.stop(timeout_s)
+
+    async def close(self) -> None:
+        """Writes what was appended and the clean-stop mark, and lets go of the file. `drain` first, or what is on its way is cut off."""
+        if self._upkeep:
+            self._upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._upkeep
+        await self._dispatcher.stop(0)
+        try:
+            await self._store.close(is_clean=True)
+        except Unavailable as why:
+            log.error("outbox.closed_without_mark", extra={"fields": {"why": why.detail}})  # noqa: TRY400 - foreseen
+
+    @property
+    def trouble(self) -> str | None:
+        """Why facts cannot be recorded now, for readiness; None if they can."""
+        return self._store.trouble
+
+    @property
+    def is_writable(self) -> bool:
+        return self._store.trouble is None
+
+    async def deliveries(
+        self,
+        state: State | None = None,
+        endpoint: str | None = None,
+        *,
+        session: str | None = None,
+        since: UnixMs | None = None,
+        limit: int = 100,
+    ) -> list[DeliveryRow]:
+        """Newest first."""
+        return await self._store.deliveries(Selection(state, endpoint, session, since, limit))
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeliveryRow]:
+        return await self.deliveries(State.EXHAUSTED, limit=limit)
+
+    async def attempts(self, delivery_id: int) -> list[AttemptRow]:
+        """Every attempt at one delivery, oldest first."""
+        return await self._store.attempts(delivery_id)
+
+    async def audit(
+        self, *, limit: int = 100, session: str | None = None, since: UnixMs | None = None
+    ) -> list[AuditRow]:
+        """Broadcast attempts, newest first."""
+        return await self._store.audit(AuditSelection(session, since, limit))
+
+    async def depth(self) -> Depth:
+        return await self._store.depth()
+
+    async def disabled(self) -> list[EndpointRow]:
+        """The endpoints that answered 410, and since when."""
+        return await self._store.disabled()
+
+    async def replay(self, delivery_id: int) -> bool:
+        """Sends a delivery that has ended once more, with its id, its bytes and a new budget."""
+        return await self._store.replay(delivery_id)
+
+    async def enable(self, endpoint: str) -> bool:
+        """Takes a disabled endpoint back; what it missed was recorded as cancelled and can be replayed."""
+        was_disabled = await self._store.enable(endpoint)
+        self._dispatcher.enable(endpoint)
+        return was_disabled
+
+    async def _keep_up(self) -> None:
+        while True:
+            pause_s = SWEEP_PAUSE_S if await self._tidy() else ALIVE_EACH_S
+            await asyncio.sleep(pause_s)
+
+    async def _tidy(self) -> bool:
+        """Marks and sweeps once; True where there is more to sweep."""
+        try:
+            await self._store.mark_alive(self._wall() + ALIVE_AHEAD_MS)
+            return await self._store.sweep()
+        except RelayError as why:
+            log.warning("outbox.upkeep_failed", extra={"fields": {"why": str(why)}})
+            return False
+
+
+def _targets(endpoints: Mapping[str, Endpoint]) -> dict[str, Target]:
+    problems = [
+        f"endpoints.{name}.url: {problem}"
+        for name, endpoint in endpoints.items()
+        for problem in url_problems(endpoint.url, allow_http=endpoint.allow_http)
+    ]
+    targets = {}
+    for name, endpoint in endpoints.items():
+        try:
+            targets[name] = _target(endpoint)
+        except ValueError as why:
+            problems.append(f"endpoints.{name}.secrets: {why}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return targets
+
+
+def _target(endpoint: Endpoint) -> Target:
+    return Target(
+        url=endpoint.url,
+        keys=Keys(secret.get_secret_value() for secret in endpoint.secrets),
+        concurrency=endpoint.concurrency,
+        connect_timeout_s=endpoint.connect_timeout_s,
+        timeout_s=endpoint.timeout_s,
+        allow_http=endpoint.allow_http,
+    )
+
+
+def _options(
+    settings: OutboxSettings, endpoints: Mapping[str, Endpoint], audit: Audit, *, inline: bool
+) -> Options:
+    return Options(
+        path=settings.path,
+        filters={name: Filter(e.events, e.gateways, e.sources) for name, e in endpoints.items()},
+        keep=Keep(
+            ended_ms=int(settings.retention_days * DAY_MS),
+            dead_letter_ms=int(settings.dead_letter_days * DAY_MS),
+            history_rows=settings.history_rows,
+            audit_ms=int(audit.retention_days * DAY_MS),
+            audit_rows=audit.max_rows,
+        ),
+        max_rows=settings.max_rows,
+        max_queue=settings.max_queue,
+        synchronous=settings.synchronous,
+        inline=inline,
+    )
+
+
+def _event_id(at: UnixMs) -> str:
+    return "msg_" + uuid7(at, secrets.randbits(74))
+
+
+def _restart(session: OpenSession, at: UnixMs) -> Transition:
+    return Transition(
+        key=session.key,
+        guest_id=session.guest_id,
+        source=session.source,
+        state=Indicator.STOPPED,
+        reason=Reason.RESTART,
+        actors=0,
+        at=at,
+    )

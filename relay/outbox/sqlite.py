@@ -1,0 +1,231 @@
+"""The embedded outbox store: one SQLite file, one process, one writing thread, group commit.
+
+    append, claim, settle, replay, marks ──► Writer (thread) ──► Ledger: Recorder, Lanes, Sweep on one connection
+    listings ───────────────────────────────► a thread ────────► Reads: a connection that cannot write
+                                              a thread ────────► Checkpoints: the log, when it is long
+
+A write is answered when it is on disk (`synchronous = FULL`). Leases do not outlive the process: it holds the file
+alone, so at the next start they are nobody's and are given back.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, TypeVar
+
+import apsw
+
+from relay.core.delivery import State
+from relay.core.engagement import Fact, Transition
+from relay.core.indicator import SessionKey
+from relay.core.moments import UnixMs
+from relay.errors import OutboxFull, RelayError
+from relay.outbox.holder import Hold
+from relay.outbox.sqlite_append import Lost, RowsFull
+from relay.outbox.sqlite_file import open_for_reading, translated
+from relay.outbox.sqlite_ledger import ALIVE_UNTIL, Ledger, Options
+from relay.outbox.sqlite_reads import Reads
+from relay.outbox.store import (
+    AttemptRow,
+    AuditRow,
+    AuditSelection,
+    Claimed,
+    DeliveryRow,
+    Depth,
+    EndpointRow,
+    LastLife,
+    Listener,
+    OpenSession,
+    Recorded,
+    Selection,
+    Settled,
+    Settlement,
+    Want,
+)
+from relay.outbox.writer import Done, Writer
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class SqliteStore:
+    """Implements `OutboxStore`. Make it with `open`."""
+
+    def __init__(
+        self,
+        options: Options,
+        hold: Hold,
+        ledger: Ledger,
+        *,
+        listener: Listener,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._options = options
+        self._hold = hold
+        self._ledger = ledger
+        self.on_work: Callable[[frozenset[str]], None] = lambda _: None
+        self._listener = listener
+        self._lost: Counter[SessionKey] = Counter()
+        self._trouble: str | None = None
+        self._reads = Reads(open_for_reading(options.path))
+        self._reader = None if options.inline else ThreadPoolExecutor(1, thread_name_prefix="outbox-reader")
+        self._append = ledger.recorder.append
+        self._writer = Writer(
+            ledger, inline=options.inline, clock=lambda: loop.time() * 1000, on_done=self._batch_done
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        options: Options,
+        *,
+        wall: Callable[[], UnixMs],
+        new_id: Callable[[UnixMs], str],
+        listener: Listener | None = None,
+    ) -> Self:
+        """Takes the file for this process, brings its schema forward and gives back the leases of a dead one.
+
+        `new_id` makes an event's id from the time of recording. Raises StoreError where the file is held by
+        another, newer than this release, not ours, or cannot be opened.
+        """
+        hold = Hold.take(options.path)
+        try:
+            ledger = Ledger(options, wall=wall, new_id=new_id)
+        except BaseException:
+            hold.release()
+            raise
+        return cls(options, hold, ledger, listener=listener or Listener())
+
+    @property
+    def last_life(self) -> LastLife:
+        return self._ledger.last_life
+
+    @property
+    def trouble(self) -> str | None:
+        """The last commit's failure, until one succeeds; or which limit is reached."""
+        if self._trouble:
+            return self._trouble
+        if self._writer.waiting >= self._options.max_queue:
+            return "the outbox's writer cannot keep up: outbox.max_queue writes wait for the disk"
+        if self._ledger.tally.depth >= self._options.max_rows:
+            return "the outbox holds outbox.max_rows undelivered rows: mend the endpoint behind, or purge dead letters"
+        return None
+
+    def append(self, fact: Fact) -> "asyncio.Future[Recorded]":
+        if self._writer.waiting >= self._options.max_queue:
+            self._lose(fact)
+            self._listener.on_refused("queue_full")
+            raise OutboxFull(
+                f"{self._writer.waiting} writes wait for the outbox's disk, the most allowed: slow down"
+            )
+        if self._lost:
+            self._own_up()
+        return self._writer.submit(self._append, fact)
+
+    async def claim(self, want: Want) -> Claimed:
+        return await self._writer.submit(self._ledger.lanes.claim, want)
+
+    async def settle(self, settlement: Settlement) -> Settled:
+        return await self._writer.submit(self._ledger.lanes.settle, settlement)
+
+    async def replay(self, delivery_id: int) -> bool:
+        endpoint = await self._writer.submit(self._ledger.lanes.replay, delivery_id)
+        if endpoint is None:
+            return False
+        self.on_work(frozenset({endpoint}))
+        return True
+
+    async def enable(self, endpoint: str) -> bool:
+        was_disabled = await self._writer.submit(self._ledger.lanes.enable, endpoint)
+        self.on_work(frozenset({endpoint}))
+        return was_disabled
+
+    async def mark_alive(self, until: UnixMs) -> None:
+        await self._writer.submit(self._ledger.mark, (ALIVE_UNTIL, until))
+
+    async def sweep(self) -> bool:
+        return await self._writer.submit(self._ledger.sweep.sweep, None)
+
+    async def open_sessions(self, *, limit: int) -> list[OpenSession]:
+        return await self._read(self._reads.open_sessions, limit)
+
+    async def deliveries(self, selection: Selection) -> list[DeliveryRow]:
+        return await self._read(self._reads.deliveries, selection)
+
+    async def attempts(self, delivery_id: int) -> list[AttemptRow]:
+        return await self._read(self._reads.attempts, delivery_id)
+
+    async def audit(self, selection: AuditSelection) -> list[AuditRow]:
+        return await self._read(self._reads.audit, selection)
+
+    async def disabled(self) -> list[EndpointRow]:
+        return await self._read(self._reads.disabled)
+
+    async def depth(self) -> Depth:
+        oldest = await self._read(self._reads.oldest_pending_at)
+        tally = self._ledger.tally
+        return Depth({state: tally.by_state[state] for state in State}, oldest, tally.audit_rows)
+
+    async def close(self, *, is_clean: bool) -> None:
+        """Lets go of the file whatever happens; a last write that fails is raised afterwards."""
+        try:
+            await self._writer.submit(self._ledger.lanes.void_leases, None)
+            if is_clean:
+                await self._writer.submit(self._ledger.say_goodbye, None)
+        finally:
+            await self._writer.stop()
+            if self._reader:
+                self._reader.shutdown()
+            self._reads.close()
+            self._ledger.close()
+            self._hold.release()
+
+    async def _read(self, query: Callable[..., T], *asked: object) -> T:
+        try:
+            if self._reader is None:
+                return query(*asked)
+            return await asyncio.get_running_loop().run_in_executor(self._reader, query, *asked)
+        except apsw.Error as why:
+            raise translated(why) from why
+
+    def _batch_done(self, done: Done) -> None:
+        """Before the futures resolve: whoever waits for one finds metrics, readiness and lanes already told."""
+        self._trouble = done.trouble
+        self._listener.on_commit(len(done.jobs), done.took_ms)
+        endpoints: set[str] = set()
+        for job, result in zip(done.jobs, done.results, strict=True):
+            if isinstance(result, Recorded):
+                endpoints.update(result.endpoints)
+            elif isinstance(result, RelayError) and job.kind == self._append:
+                self._refused(job.item, result)
+        if endpoints:
+            self.on_work(frozenset(endpoints))
+
+    def _refused(self, fact: Fact | Lost, why: RelayError) -> None:
+        if isinstance(why, RowsFull):
+            self._listener.on_refused("rows_full")
+            return
+        self._lose(fact)
+        if not isinstance(fact, Lost):
+            self._listener.on_refused("disk_full" if isinstance(why, OutboxFull) else "write_failed")
+
+    def _lose(self, fact: Fact | Lost) -> None:
+        """Remembers that a session's number is used up; for `max_queue` sessions at most, past that no gap shows."""
+        if isinstance(fact, Transition | Lost) and (
+            fact.key in self._lost or len(self._lost) < self._options.max_queue
+        ):
+            self._lost[fact.key] += fact.numbers if isinstance(fact, Lost) else 1
+
+    def _own_up(self) -> None:
+        """Uses up the numbers of transitions that never reached the file, ahead of the next fact."""
+        lost, self._lost = self._lost, Counter()
+        for key, count in lost.items():
+            self._writer.submit(self._append, Lost(key, count)).add_done_callback(_looked_at)
+
+
+def _looked_at(
+    future: "asyncio.Future[Any]",
+) -> None:  # Any: whatever it holds, a failure is counted by `_refused`
+    if not future.cancelled():
+        future.exception()

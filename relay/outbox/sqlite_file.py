@@ -1,0 +1,82 @@
+"""The outbox's file on disk: made private, opened with the settings its promises need, refused when it is not ours."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import apsw
+
+from relay.errors import OutboxFull, RelayError, StoreError, Unavailable
+from relay.outbox.sqlite_schema import migrate
+
+BUSY_MS = 5000
+"""The checkpoint and the writer exclude each other for moments only; a wait this long is a fault."""
+
+Synchronous = Literal["full", "normal"]
+
+
+def open_for_writing(path: Path, synchronous: Synchronous) -> apsw.Connection:
+    """A connection that commits durably and never checkpoints by itself. Raises StoreError."""
+    try:
+        _make_private(path)
+        connection = apsw.Connection(str(path))
+        try:
+            _prepare(connection, synchronous)
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except OSError as why:
+        raise StoreError(
+            f"{path} cannot be made or opened ({why.strerror}): check its folder and owner"
+        ) from why
+    except apsw.NotADBError as why:
+        raise StoreError(f"{path} is not an outbox file: set outbox.path to a file of our own") from why
+    except apsw.Error as why:
+        raise StoreError(
+            f"{path} cannot be opened ({type(why).__name__}): check the disk and the owner"
+        ) from why
+    return connection
+
+
+def open_for_reading(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    connection.set_busy_timeout(BUSY_MS)
+    return connection
+
+
+def open_for_checkpoints(path: Path) -> apsw.Connection:
+    """A second connection, so that the log is copied back while the writer goes on committing."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.set_busy_timeout(0)
+    connection.pragma("wal_autocheckpoint", 0)
+    # Until a connection has read something it does not know that there is a log, and its checkpoints do nothing.
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    return connection
+
+
+def translated(why: apsw.Error) -> RelayError:
+    """A failed write as the appender should understand it; the cause stays attached."""
+    if isinstance(why, apsw.FullError):
+        return OutboxFull(
+            "the outbox's disk is full: free some space; recording resumes by itself", retry_after_s=5
+        )
+    return Unavailable(
+        f"the outbox's file could not be written ({type(why).__name__}): check the disk; it is tried again",
+        retry_after_s=5,
+    )
+
+
+def _make_private(path: Path) -> None:
+    """Before SQLite sees it: the log and the index it makes beside the file take over its mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
+
+
+def _prepare(connection: apsw.Connection, synchronous: Synchronous) -> None:
+    connection.set_busy_timeout(BUSY_MS)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", synchronous)
+    connection.pragma("wal_autocheckpoint", 0)
+    connection.pragma("mmap_size", 0)
+    connection.pragma("cache_size", -32_768)  # KiB; the indexes' working set at a backlog of a million

@@ -1,0 +1,194 @@
+"""Deliveries move: claimed under a lease, settled by its key, replayed, taken off a disabled endpoint.
+
+Runs inside the writer's transaction. The invariant all of it keeps: of the live deliveries of one endpoint and
+session, at most one has a `due`, and there is one unless there are none alive.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import apsw
+
+from relay.core.delivery import LIVE, State, Trigger
+from relay.core.moments import UnixMs
+from relay.outbox.sqlite_tally import Row, Tally
+from relay.outbox.store import Claimed, Lease, Settled, Settlement, Want
+
+DUE = """
+    SELECT d.id, d.state, d.gateway, d.session_id, d.attempts, d.budget_start, d.trigger,
+           e.event_id, e.type, e.body, e.traceparent
+    FROM deliveries d JOIN events e ON e.id = d.event
+    WHERE d.endpoint = ? AND d.is_retry = ? AND d.due <= ? ORDER BY d.due, d.id LIMIT ?
+"""
+LEASE = "UPDATE deliveries SET state = 'inflight', claim = ?, due = ? WHERE id = ?"
+NEXT_DUE = """
+    SELECT min(due) FROM (
+        SELECT min(due) AS due FROM deliveries WHERE endpoint = ?1 AND is_retry = 0 AND due IS NOT NULL
+        UNION ALL
+        SELECT min(due) FROM deliveries WHERE endpoint = ?1 AND is_retry = 1 AND due IS NOT NULL
+    )
+"""
+SETTLE = """
+    UPDATE deliveries SET state = ?, due = ?, claim = NULL, is_retry = 1, attempts = attempts + 1, finished_at = ?
+    WHERE id = ? AND claim = ?
+"""
+ADD_ATTEMPT = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+RELEASE_NEXT = """
+    UPDATE deliveries SET due = ?1 WHERE id = (
+        SELECT min(id) FROM deliveries
+        WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL
+    )
+"""
+REPLAY = """
+    UPDATE deliveries AS mine
+    SET state = 'pending', finished_at = NULL, claim = NULL, is_retry = 1, trigger = 'replay',
+        budget_start = attempts, due = CASE WHEN EXISTS (
+            SELECT 1 FROM deliveries AS other
+            WHERE other.endpoint = mine.endpoint AND other.gateway = mine.gateway
+              AND other.session_id = mine.session_id AND other.finished_at IS NULL
+        ) THEN NULL ELSE ?2 END
+    WHERE id = ?1
+"""
+RELEASE_STUCK = """
+    UPDATE deliveries SET due = ?1 WHERE id IN (
+        SELECT min(id) FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL
+        GROUP BY gateway, session_id HAVING max(due) IS NULL
+    )
+"""
+VOID_LEASES = """
+    UPDATE deliveries SET state = 'pending', claim = NULL, due = ?
+    WHERE id IN (SELECT id FROM deliveries INDEXED BY deliveries_due WHERE due IS NOT NULL AND claim IS NOT NULL)
+"""
+DISABLE = "INSERT INTO endpoints (name, reason, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+
+
+class Lanes:
+    """The deliveries of one connection."""
+
+    def __init__(
+        self, connection: apsw.Connection, tally: Tally, *, wall: Callable[[], UnixMs], claims: Iterator[int]
+    ) -> None:
+        """`claims` never gives the same number twice, also not after a restart."""
+        self._connection = connection
+        self._tally = tally
+        self._wall = wall
+        self._claims = claims
+
+    def claim(self, wants: Sequence[Want]) -> list[Claimed]:
+        return [self._claim(want) for want in wants]
+
+    def _claim(self, want: Want) -> Claimed:
+        retries = self._lease(want, is_retry=1, most=want.most_retries)
+        fresh = self._lease(want, is_retry=0, most=want.most - len(retries))
+        next_due = self._connection.execute(NEXT_DUE, (want.endpoint,)).get
+        return Claimed((*retries, *fresh), next_due)
+
+    def _lease(self, want: Want, *, is_retry: int, most: int) -> list[Lease]:
+        if most <= 0:
+            return []
+        now = self._wall()
+        rows: list[Row] = self._connection.execute(DUE, (want.endpoint, is_retry, now, most)).fetchall()
+        leases = []
+        for (
+            delivery_id,
+            state,
+            gateway,
+            session_id,
+            attempts,
+            start,
+            trigger,
+            event_id,
+            kind,
+            body,
+            trace,
+        ) in rows:
+            lease = Lease(
+                delivery_id=delivery_id,
+                claim=next(self._claims),
+                endpoint=want.endpoint,
+                event_id=event_id,
+                event_type=kind,
+                key=(gateway, session_id),
+                body=body,
+                traceparent=trace,
+                number=attempts + 1,
+                attempts=attempts + 1 - start,
+                trigger=Trigger(trigger),
+            )
+            self._tally.move(State(state), State.INFLIGHT)
+            leases.append(lease)
+        until = now + int(want.lease_ms)
+        self._connection.executemany(LEASE, [(lease.claim, until, lease.delivery_id) for lease in leases])
+        return leases
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        return [self._settle(settlement) for settlement in settlements]
+
+    def _settle(self, settlement: Settlement) -> Settled:
+        lease, now = settlement.lease, self._wall()
+        is_live = settlement.state in LIVE
+        due, finished_at = (settlement.due or now, None) if is_live else (None, now)
+        row = (settlement.state.value, due, finished_at, lease.delivery_id, lease.claim)
+        self._connection.execute(SETTLE, row)
+        if not self._connection.changes():
+            return Settled(is_ours=False)
+        self._tally.move(State.INFLIGHT, settlement.state)
+        self._connection.execute(ADD_ATTEMPT, _attempt_row(settlement))
+        if settlement.disables_endpoint:
+            self._disable(lease.endpoint, now)
+        return Settled(is_ours=True, releases_next=not is_live and self._release_next(lease, now))
+
+    def _release_next(self, lease: Lease, now: UnixMs) -> bool:
+        self._connection.execute(RELEASE_NEXT, (now, lease.endpoint, *lease.key))
+        return self._connection.changes() > 0
+
+    def _disable(self, endpoint: str, now: UnixMs) -> None:
+        self._connection.execute(DISABLE, (endpoint, "answered 410 Gone", now))
+        self._tally.disabled |= {endpoint}
+
+    def enable(self, endpoints: Sequence[str]) -> list[bool]:
+        return [self._enable(endpoint) for endpoint in endpoints]
+
+    def _enable(self, endpoint: str) -> bool:
+        """What was not yet cancelled goes on; a lane whose head was cancelled gets a new one."""
+        was_disabled = endpoint in self._tally.disabled
+        self._connection.execute("DELETE FROM endpoints WHERE name = ?", (endpoint,))
+        self._connection.execute(RELEASE_STUCK, (self._wall(), endpoint))
+        self._tally.disabled -= {endpoint}
+        return was_disabled
+
+    def replay(self, delivery_ids: Sequence[int]) -> list[str | None]:
+        """The endpoint of each delivery that waits again now; None for one that is not there or has not ended."""
+        return [self._replay(delivery_id) for delivery_id in delivery_ids]
+
+    def _replay(self, delivery_id: int) -> str | None:
+        found: list[Row] = self._connection.execute(
+            "SELECT state, endpoint FROM deliveries WHERE id = ? AND finished_at IS NOT NULL", (delivery_id,)
+        ).fetchall()
+        for state, endpoint in found:
+            self._connection.execute(REPLAY, (delivery_id, self._wall()))
+            self._tally.move(State(state), State.PENDING)
+            return str(endpoint)
+        return None
+
+    def void_leases(self, _: Sequence[None]) -> list[int]:
+        """Gives every lease back; the process that held them is gone, or about to be."""
+        self._connection.execute(VOID_LEASES, (self._wall(),))
+        voided = self._connection.changes()
+        self._tally.by_state[State.INFLIGHT] -= voided
+        self._tally.by_state[State.PENDING] += voided
+        return [voided]
+
+
+def _attempt_row(settlement: Settlement) -> Row:
+    lease, attempt = settlement.lease, settlement.attempt
+    return (
+        lease.delivery_id,
+        lease.number,
+        lease.trigger.value,
+        attempt.started_at,
+        attempt.status,
+        attempt.failure.value if attempt.failure else None,
+        attempt.headers_ms,
+        attempt.total_ms,
+        attempt.excerpt,
+    )

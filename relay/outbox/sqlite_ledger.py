@@ -1,0 +1,110 @@
+"""The file behind the writer: transactions that happen whole or not at all, and everything that is written in them.
+
+But for its making and `tally.depth`, it belongs to the writer's thread.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from relay.core.delivery import Filter
+from relay.core.moments import UnixMs
+from relay.outbox.sqlite_append import Recorder
+from relay.outbox.sqlite_checkpoint import Checkpoints
+from relay.outbox.sqlite_file import Synchronous, open_for_writing, translated
+from relay.outbox.sqlite_lanes import Lanes
+from relay.outbox.sqlite_sweep import Keep, Sweep
+from relay.outbox.sqlite_tally import Tally
+from relay.outbox.store import LastLife
+
+ALIVE_UNTIL = "alive_until"
+CLEAN_STOP = "clean_stop"
+SET_MARK = "INSERT INTO marks VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the file is kept. `max_queue` bounds what waits for the writer, `max_rows` what waits for receivers."""
+
+    path: Path
+    filters: Mapping[str, Filter]
+    keep: Keep
+    max_rows: int
+    max_queue: int
+    synchronous: Synchronous = "full"
+    inline: bool = False
+
+
+class Ledger:
+    """Implements `writer.Ledger`; `recorder`, `lanes` and `sweep` hold the kinds of writes."""
+
+    def __init__(
+        self, options: Options, *, wall: Callable[[], UnixMs], new_id: Callable[[UnixMs], str]
+    ) -> None:
+        """Opens the file, gives back a dead process's leases and reads its last marks. Raises StoreError."""
+        self._wall = wall
+        self._connection = open_for_writing(options.path, options.synchronous)
+        self.tally = Tally.count(self._connection)
+        self._before = self.tally.copy()
+        claims = itertools.count(wall() << 20)  # a later start counts from higher up: no claim comes twice
+        self.recorder = Recorder(
+            self._connection, self.tally, options.filters, max_rows=options.max_rows, new_id=new_id, wall=wall
+        )
+        self.lanes = Lanes(self._connection, self.tally, wall=wall, claims=claims)
+        self.sweep = Sweep(self._connection, self.tally, options.keep, wall=wall)
+        self.last_life = self._begin_life()
+        self._checkpoints = Checkpoints(self._connection, options.path, inline=options.inline)
+
+    def begin(self) -> None:
+        self._before = self.tally.copy()
+        self._do("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self._do("COMMIT")
+        self._checkpoints.after_commit()
+
+    def rollback(self) -> None:
+        self.tally.restore(self._before)
+        with contextlib.suppress(apsw.Error):  # a full disk has already undone it
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def idle(self) -> None:
+        self._checkpoints.when_idle()
+
+    def mark(self, marks: Sequence[tuple[str, int]]) -> list[None]:
+        """A kind of write: named numbers that survive us."""
+        self._connection.executemany(SET_MARK, marks)
+        return [None] * len(marks)
+
+    def say_goodbye(self, _: Sequence[None]) -> list[None]:
+        """A kind of write: nothing is sent any more, as of now."""
+        return self.mark([(ALIVE_UNTIL, self._wall()), (CLEAN_STOP, 1)])[:1]
+
+    def close(self) -> None:
+        self._checkpoints.close()
+        with contextlib.suppress(apsw.Error):  # what is in the log stays there and is read at the next start
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._connection.close()
+        self._checkpoints.let_go()
+
+    def _begin_life(self) -> LastLife:
+        marks = dict(self._connection.execute("SELECT name, value FROM marks"))
+        with self._connection:
+            self.lanes.void_leases([None])
+            self.mark([(CLEAN_STOP, 0)])
+        alive_until = marks.get(ALIVE_UNTIL)
+        return LastLife(
+            None if alive_until is None else min(alive_until, self._wall()),
+            was_clean=bool(marks.get(CLEAN_STOP)),
+        )
+
+    def _do(self, statement: str) -> None:
+        try:
+            self._connection.execute(statement)
+        except apsw.Error as why:
+            raise translated(why) from why

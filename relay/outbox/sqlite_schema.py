@@ -1,0 +1,131 @@
+"""The outbox file's tables, and how an older file becomes a present one.
+
+`due` is the one clock of a delivery: when it may next be claimed. That is its time while it is pending and the end
+of its lease while it is in flight, so a lease nobody settled is simply due again. It is NULL once the delivery has
+ended, and while one before it, to the same endpoint and about the same session, has not: at most one delivery of
+such a lane has a `due`, which is what keeps it in order.
+
+Two indexes are read on the hot path and cover live rows only, so they stay as small as the backlog:
+`deliveries_due` finds what to claim, `deliveries_lane` finds a session's next.
+"""
+
+import apsw
+
+from relay.errors import StoreError
+
+APPLICATION_ID = 0x74797265  # "tyre": tells our file from another program's
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+
+    CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY,
+        gateway TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        guest_id TEXT,
+        source TEXT NOT NULL,
+        state TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL,
+        UNIQUE (gateway, session_id)
+    ) STRICT;
+
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        recorded_at INTEGER NOT NULL,
+        traceparent TEXT,
+        body BLOB NOT NULL
+    ) STRICT;
+
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY,
+        event INTEGER NOT NULL REFERENCES events (id),
+        endpoint TEXT NOT NULL,
+        gateway TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        class TEXT NOT NULL DEFAULT 'durable',
+        state TEXT NOT NULL,
+        due INTEGER,
+        claim INTEGER,
+        is_retry INTEGER NOT NULL DEFAULT 0,
+        trigger TEXT NOT NULL DEFAULT 'schedule',
+        attempts INTEGER NOT NULL DEFAULT 0,
+        budget_start INTEGER NOT NULL DEFAULT 0,
+        finished_at INTEGER
+    ) STRICT;
+    CREATE INDEX deliveries_due ON deliveries (endpoint, is_retry, due) WHERE due IS NOT NULL;
+    CREATE INDEX deliveries_lane ON deliveries (endpoint, gateway, session_id) WHERE finished_at IS NULL;
+    CREATE INDEX deliveries_event ON deliveries (event);
+    CREATE INDEX deliveries_ended ON deliveries (state, finished_at) WHERE finished_at IS NOT NULL;
+
+    CREATE TABLE attempts (
+        delivery INTEGER NOT NULL REFERENCES deliveries (id),
+        number INTEGER NOT NULL,
+        trigger TEXT NOT NULL,
+        started_at INTEGER NOT NULL,
+        status INTEGER,
+        failure TEXT,
+        headers_ms REAL,
+        total_ms REAL NOT NULL,
+        excerpt BLOB NOT NULL,
+        PRIMARY KEY (delivery, number)
+    ) WITHOUT ROWID, STRICT;
+
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY,
+        audit_id TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        gateway TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        guest_id TEXT,
+        source TEXT NOT NULL,
+        indicator TEXT NOT NULL,
+        duration_ms INTEGER NOT NULL,
+        cause TEXT NOT NULL,
+        success INTEGER NOT NULL,
+        status INTEGER,
+        error TEXT,
+        message TEXT NOT NULL,
+        latency_ms INTEGER NOT NULL,
+        attempts INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE endpoints (
+        name TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        since INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
+    """,
+)
+"""Step n makes a file of version n one of version n + 1. A step once released is never edited."""
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Brings the file to the present version in one transaction. Raises StoreError for a file we must not touch."""
+    version = _pragma(connection, "user_version")
+    is_new = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get is None
+    if not is_new and _pragma(connection, "application_id") != APPLICATION_ID:
+        raise StoreError(
+            "the outbox file is another program's database: set outbox.path to a file of our own"
+        )
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"the outbox file has schema {version} and this release knows up to {len(MIGRATIONS)}: "
+            "run the newer release that wrote it, or set outbox.path to a new file"
+        )
+    if version == len(MIGRATIONS):
+        return
+    with connection:
+        for step in MIGRATIONS[version:]:
+            connection.execute(step)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _pragma(connection: apsw.Connection, name: str) -> int:
+    value = connection.pragma(name)
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,116 @@
+"""What is past its time goes, a slice at a time, so that no sweep ever holds up a commit.
+
+Never a delivery that is still alive, and never an event one of whose deliveries is kept. Runs inside the writer's
+transaction.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import apsw
+
+from relay.core.delivery import LIVE, State
+from relay.core.moments import UnixMs
+from relay.outbox.sqlite_tally import Tally
+
+SLICE_ROWS = 500
+"""Measured at 2 to 4 ms: under a slow commit's own length."""
+
+SESSION_KEPT_MS = 24 * 3_600_000
+"""How long a stopped session's number goes on counting; one that returns later begins at 1 again."""
+
+ENDED = tuple(state for state in State if state not in LIVE)
+OLDEST = "SELECT id, event FROM deliveries WHERE state = ? AND finished_at <= ? ORDER BY finished_at LIMIT ?"
+FORGET_EVENT = """
+    DELETE FROM events WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1)
+"""
+CANCEL = """
+    UPDATE deliveries SET state = 'cancelled', due = NULL, finished_at = ?1
+    WHERE id IN (SELECT id FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL AND state = 'pending' LIMIT ?3)
+"""
+FORGET_AUDIT = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= ? ORDER BY id LIMIT ?)"
+FORGET_SESSIONS = """
+    DELETE FROM sessions WHERE id BETWEEN ? AND ? AND state = 'typing_stopped' AND changed_at <= ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long and how much is kept. `history_rows` bounds what has ended and is no dead letter."""
+
+    ended_ms: UnixMs
+    dead_letter_ms: UnixMs
+    history_rows: int
+    audit_ms: UnixMs
+    audit_rows: int
+
+
+class Sweep:
+    """Drops one slice of everything at each call."""
+
+    def __init__(
+        self, connection: apsw.Connection, tally: Tally, keep: Keep, *, wall: Callable[[], UnixMs]
+    ) -> None:
+        self._connection = connection
+        self._tally = tally
+        self._keep = keep
+        self._wall = wall
+        self._hand = 0
+
+    def sweep(self, _: Sequence[None]) -> list[bool]:
+        """True where some slice was full: there is more to drop."""
+        now = self._wall()
+        dropped = [
+            *(self._cancel(endpoint, now) for endpoint in sorted(self._tally.disabled)),
+            *(self._forget_ended(state, now) for state in ENDED),
+            self._forget_history(now),
+            self._forget_audit(now),
+        ]
+        self._forget_sessions(now)
+        return [max(dropped) >= SLICE_ROWS]
+
+    def _cancel(self, endpoint: str, now: UnixMs) -> int:
+        self._connection.execute(CANCEL, (now, endpoint, SLICE_ROWS))
+        cancelled = self._connection.changes()
+        self._tally.by_state[State.PENDING] -= cancelled
+        self._tally.by_state[State.CANCELLED] += cancelled
+        return cancelled
+
+    def _forget_ended(self, state: State, now: UnixMs) -> int:
+        kept_ms = self._keep.dead_letter_ms if state is State.EXHAUSTED else self._keep.ended_ms
+        return self._forget(state, now - kept_ms, SLICE_ROWS)
+
+    def _forget_history(self, now: UnixMs) -> int:
+        """Past the bound the oldest of the most numerous state go, whatever their age."""
+        history = {state: self._tally.by_state[state] for state in ENDED if state is not State.EXHAUSTED}
+        excess = sum(history.values()) - self._keep.history_rows
+        if excess <= 0:
+            return 0
+        return self._forget(max(history, key=history.__getitem__), now, min(excess, SLICE_ROWS))
+
+    def _forget(self, state: State, until: UnixMs, most: int) -> int:
+        rows = self._connection.execute(OLDEST, (state.value, until, most)).fetchall()
+        deliveries = [(delivery,) for delivery, _ in rows]
+        self._connection.executemany("DELETE FROM attempts WHERE delivery = ?", deliveries)
+        self._connection.executemany("DELETE FROM deliveries WHERE id = ?", deliveries)
+        self._connection.executemany(FORGET_EVENT, [(event,) for _, event in rows])
+        self._tally.by_state[state] -= len(rows)
+        return len(rows)
+
+    def _forget_audit(self, now: UnixMs) -> int:
+        excess = self._tally.audit_rows - self._keep.audit_rows
+        until, most = (
+            (now, min(excess, SLICE_ROWS)) if excess > 0 else (now - self._keep.audit_ms, SLICE_ROWS)
+        )
+        self._connection.execute(FORGET_AUDIT, (until, most))
+        dropped = self._connection.changes()
+        self._tally.audit_rows -= dropped
+        return dropped
+
+    def _forget_sessions(self, now: UnixMs) -> None:
+        """A hand goes round the table a slice at a time: no index, and so nothing to pay at each transition."""
+        first, self._hand = self._hand, self._hand + SLICE_ROWS
+        self._connection.execute(FORGET_SESSIONS, (first, self._hand, now - SESSION_KEPT_MS))
+        last = self._connection.execute("SELECT max(id) FROM sessions").get or 0
+        if self._hand > last:
+            self._hand = 0

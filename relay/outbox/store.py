@@ -1,0 +1,292 @@
+"""What any outbox store promises, and the values that cross its door.
+
+    fact ──append──► event + one delivery per endpoint that wants it + audit row      one commit
+                          │
+             ┌──claim──── pending ◄───────────────┐
+             ▼                                    │
+          inflight ──settle──► delivered │ retry ─┘ │ dead letter ──replay──► pending
+
+The conformance suite (`tests/conformance/outbox_store.py`) is written against this page: a second store is done
+when it passes. Every method belongs to the event loop's thread.
+"""
+
+from asyncio import Future
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.core.delivery import Failure, State, Trigger
+from relay.core.engagement import Fact
+from relay.core.indicator import SessionKey
+from relay.core.moments import Ms, UnixMs
+
+
+def _nothing(*_: object) -> None:
+    """What a listener does unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Plain callables for metrics; called on the event loop's thread, and expected to return at once."""
+
+    on_attempt: Callable[[str, str, Ms], None] = _nothing
+    """(endpoint, `delivered` or a `Failure`, latency)"""
+    on_commit: Callable[[int, Ms], None] = _nothing
+    """(writes that shared the commit, how long it took)"""
+    on_refused: Callable[[str], None] = _nothing
+    """(`queue_full`, `rows_full`, `disk_full`, `write_failed`): one fact was not recorded"""
+    on_lane_failure: Callable[[str], None] = _nothing
+    """(endpoint): its lane met something nobody foresaw and was started again"""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One fact is on disk. `event_id` is None where no endpoint wants it; only a transition has a `sequence`.
+
+    `endpoints` are those that have a delivery of it waiting.
+    """
+
+    event_id: str | None
+    sequence: int | None
+    endpoints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a lane can take now: at most `most` deliveries, of which at most `most_retries` were tried before."""
+
+    endpoint: str
+    most: int
+    most_retries: int
+    lease_ms: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One delivery, ours alone until the lease ends. `claim` is the key that settles it; nobody else has it.
+
+    `number` counts every attempt ever made; `attempts` those of the present budget, this one included.
+    """
+
+    delivery_id: int
+    claim: int
+    endpoint: str
+    event_id: str
+    event_type: str
+    key: SessionKey
+    body: bytes
+    traceparent: str | None
+    number: int
+    attempts: int
+    trigger: Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """`next_due` is when something else of this endpoint may be claimed; it may be past, None means nothing waits."""
+
+    leases: tuple[Lease, ...]
+    next_due: UnixMs | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One POST as it went. `headers_ms` is None where no answer came; `excerpt` is at most 4 KiB of it."""
+
+    started_at: UnixMs
+    status: int | None
+    failure: Failure | None
+    headers_ms: Ms | None
+    total_ms: Ms
+    excerpt: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What becomes of a leased delivery. `due` is meant where `state` is PENDING."""
+
+    lease: Lease
+    attempt: Attempt
+    state: State
+    due: UnixMs | None = None
+    disables_endpoint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """`is_ours` is False where the lease had ended: nothing was changed. `releases_next`: the session's next is due."""
+
+    is_ours: bool
+    releases_next: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session whose last recorded state is not stopped."""
+
+    key: SessionKey
+    guest_id: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastLife:
+    """What the process before us left. `alive_until` is the last instant it can have sent anything, None if unknown.
+
+    `was_clean`: it said goodbye, so `alive_until` is exact.
+    """
+
+    alive_until: UnixMs | None
+    was_clean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One delivery for people: where it stands. `due` is None while it waits for the one before, and at the end."""
+
+    delivery_id: int
+    event_id: str
+    event_type: str
+    endpoint: str
+    key: SessionKey
+    state: State
+    attempts: int
+    recorded_at: UnixMs
+    due: UnixMs | None
+    finished_at: UnixMs | None
+    last_status: int | None
+    last_failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One attempt for people."""
+
+    delivery_id: int
+    number: int
+    trigger: Trigger
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One broadcast attempt for people and auditors."""
+
+    audit_id: str
+    at: UnixMs
+    key: SessionKey
+    guest_id: str | None
+    source: str
+    indicator: str
+    duration_ms: int
+    cause: str
+    success: bool
+    status: int | None
+    error: str | None
+    message: str
+    latency_ms: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRow:
+    """An endpoint that was disabled, why and when."""
+
+    name: str
+    reason: str
+    since: UnixMs
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much is kept, by state. `oldest_pending_at`: when the oldest undelivered one was recorded."""
+
+    by_state: dict[State, int]
+    oldest_pending_at: UnixMs | None
+    audit_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which deliveries to list, newest first: all that is given must agree."""
+
+    state: State | None = None
+    endpoint: str | None = None
+    session: str | None = None
+    since: UnixMs | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSelection:
+    """Which audit rows to list, newest first."""
+
+    session: str | None = None
+    since: UnixMs | None = None
+    limit: int = 100
+
+
+class OutboxStore(Protocol):
+    """Durable facts and their deliveries. Raises Unavailable where the medium will not take a write now."""
+
+    on_work: Callable[[frozenset[str]], None]
+    """Told, on the loop, which endpoints have something new to claim; nobody, until it is set."""
+
+    @property
+    def last_life(self) -> LastLife:
+        """As found when the store was opened."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be recorded now, or None."""
+        ...
+
+    def append(self, fact: Fact) -> Future[Recorded]:
+        """Resolves once the fact, its event, its deliveries and its audit row are durable: all or none.
+
+        Commits keep the order of the calls. A transition gets its session's next `sequence`; one that is refused
+        for lack of room uses its number up all the same. Raises OutboxFull at once where too much already waits;
+        the future raises OutboxFull where the depth limit is reached, Unavailable where the write failed.
+        """
+        ...
+
+    async def claim(self, want: Want) -> Claimed:
+        """Leases what is due, retries first; never two deliveries of one endpoint and session at once."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> Settled:
+        """Ends a lease and records its attempt, durably."""
+        ...
+
+    async def replay(self, delivery_id: int) -> bool:
+        """Gives a delivery that has ended a new budget; False where there is none such. Id and bytes stay."""
+        ...
+
+    async def enable(self, endpoint: str) -> bool:
+        """Lets a disabled endpoint have deliveries again; those it missed can be replayed."""
+        ...
+
+    async def mark_alive(self, until: UnixMs) -> None:
+        """Promises that this process sends nothing after `until` unless it marks again."""
+        ...
+
+    async def sweep(self) -> bool:
+        """Drops one slice of what is past its retention; True where there is more."""
+        ...
+
+    async def open_sessions(self, *, limit: int) -> list[OpenSession]: ...
+
+    async def deliveries(self, selection: Selection) -> list[DeliveryRow]: ...
+
+    async def attempts(self, delivery_id: int) -> list[AttemptRow]: ...
+
+    async def audit(self, selection: AuditSelection) -> list[AuditRow]: ...
+
+    async def disabled(self) -> list[EndpointRow]: ...
+
+    async def depth(self) -> Depth: ...
+
+    async def close(self, *, is_clean: bool) -> None:
+        """Commits what was appended, gives every lease back and lets go of the medium."""
+        ...
