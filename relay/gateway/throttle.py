@@ -4,10 +4,12 @@
                                  ├─► open gate ──┤                              ├────────────────► carry(key), a slot
     permit(rank) ─────► asking ──┘  (cool-off)   └─ stops only: 1/10 ───────────┘  only now          or a permit
 
-A key waits as one mark, never with a payload: what to send is chosen by `carry`, after the permit. There is one
-waiter per limiter: aiolimiter is not fair among several (a newcomer overtakes the one just woken), and its heap of
-waiters is dear at thousands. A permit asked for by a call that already holds a slot (a probe) needs no second slot,
-else sixteen first indicators would wait for each other.
+A key waits as one mark, never with a payload: what to send is chosen by `carry`, after the permit. Each limiter has
+one caller, which acquires only what is free and sleeps by itself until then: aiolimiter is not fair among several
+waiters (a newcomer overtakes the one just woken), its heap of them is dear at thousands, and a waiter woken a rounding
+error early is woken again at the same instant, on a virtual clock for ever. So a permit is never taken before it can
+be used. One asked for by a call that holds a slot already (a probe) needs no second slot, else sixteen first
+indicators would wait for each other.
 """
 
 import asyncio
@@ -15,6 +17,7 @@ import logging
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 from aiolimiter import AsyncLimiter
 
@@ -29,13 +32,38 @@ logger = logging.getLogger("relay.gateway")
 CARRIERS = 16
 
 
+SHORTEST_SLEEP_S = 0.001
+"""The event loop's own grain; what leaks meanwhile is served in one go."""
+
+
 @dataclass(slots=True)
 class Lane:
-    """One limiter with its one waiter. `max_rank`: the least urgent work it serves."""
+    """One share of the budget and the limiter that keeps it. `max_rank`: the least urgent work it serves."""
 
     max_rank: Rank
+    share: Share
     limiter: AsyncLimiter
     has_news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def of(cls, max_rank: Rank, share: Share) -> Self:
+        return cls(max_rank, share, _limiter(share))
+
+    @property
+    def free_permits(self) -> int:
+        """How many could be taken at once. The limiter tells only yes or no, so it is asked by halves."""
+        amounts = range(1, self.share.burst + 1)
+        return bisect_right(amounts, 0, key=lambda amount: 0 if self.limiter.has_capacity(amount) else 1)
+
+    def next_permit_s(self) -> float:
+        """Seconds until there is a permit, 0 if there is one now; never too short by more than rounding."""
+        if self.limiter.has_capacity():
+            return 0.0
+        free, more = 0.0, 1.0
+        for _ in range(20):  # to a millionth of a permit
+            middle = (free + more) / 2
+            free, more = (middle, more) if self.limiter.has_capacity(middle) else (free, middle)
+        return max(SHORTEST_SLEEP_S, (1 - free) * self.share.period_s / self.share.burst)
 
 
 class Throttle:
@@ -66,7 +94,7 @@ class Throttle:
         self._idle.set()
         self._is_closed = False
         any_work, stops = shares(rate_per_minute, burst)
-        self._lanes = (Lane(Rank.PAUSE, _limiter(any_work)), Lane(Rank.STOP, _limiter(stops)))
+        self._lanes = (Lane.of(Rank.PAUSE, any_work), Lane.of(Rank.STOP, stops))
         self._servers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -101,7 +129,7 @@ class Throttle:
         for lane, share in zip(self._lanes, shares(rate_per_minute, burst), strict=True):
             limiter = _limiter(share)
             await limiter.acquire(share.burst)  # never waits: it is empty
-            lane.limiter = limiter
+            lane.share, lane.limiter = share, limiter
 
     # -- work ------------------------------------------------------------------------------------------------
 
@@ -159,7 +187,7 @@ class Throttle:
     @property
     def headroom(self) -> int:
         """Requests that could be made at once."""
-        return sum(_free_permits(lane.limiter) for lane in self._lanes)
+        return sum(lane.free_permits for lane in self._lanes)
 
     # -- serving ---------------------------------------------------------------------------------------------
 
@@ -168,15 +196,14 @@ class Throttle:
             while not self._has_work(lane.max_rank):
                 lane.has_news.clear()
                 await lane.has_news.wait()  # for as long as there is nothing to do
-            wait_ms = self._gate.wait_ms(self._now())
-            if wait_ms > 0:
-                await asyncio.sleep(wait_ms / 1000)
-                continue
-            await lane.limiter.acquire()
-            # The wait may have been long: the gate may have closed, the work may be gone. Then the permit is
-            # lost, not kept: a hoarded one could be spent on top of a full burst.
-            if self._gate.wait_ms(self._now()) == 0:
-                self._serve_best(lane.max_rank)
+            wait_s = max(self._gate.wait_ms(self._now()) / 1000, lane.next_permit_s())
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+                continue  # the gate may have closed meanwhile, the work may be gone
+            await (
+                lane.limiter.acquire()
+            )  # at once: there is a permit, and nobody else takes from this limiter
+            self._serve_best(lane.max_rank)
 
     def _has_work(self, max_rank: Rank) -> bool:
         return self._asking.has(max_rank) or (self._has_slot() and self._waiting.has(max_rank))
@@ -231,9 +258,3 @@ class Throttle:
 
 def _limiter(share: Share) -> AsyncLimiter:
     return AsyncLimiter(share.burst, share.period_s)
-
-
-def _free_permits(limiter: AsyncLimiter) -> int:
-    """The largest amount the limiter would grant at once: it tells only yes or no, so it is asked by halves."""
-    amounts = range(1, int(limiter.max_rate) + 1)
-    return bisect_right(amounts, 0, key=lambda amount: 0 if limiter.has_capacity(amount) else 1)

@@ -170,6 +170,14 @@ async def test_thirty_calls_rejected_together_are_cured_with_one_renewal() -> No
         assert it.platform.identity.granted == 2
 
 
+async def test_a_renewed_token_that_worked_is_renewed_again_when_it_dies() -> None:
+    async with rig() as it:
+        for _ in range(3):
+            assert isinstance(await it.show(), Shown)
+            it.platform.identity.revoke_all()
+            assert await it.show() == Expired()
+
+
 async def test_a_401_with_a_fresh_token_too_is_unauthorised_and_says_what_to_do() -> None:
     async with rig() as it:
         await it.show()
@@ -319,6 +327,17 @@ async def test_a_forgotten_session_is_asked_about_afresh() -> None:
     async with rig() as it:
         await probed(it)
         it.gateway.forget(address())
+        await probed(it)
+        assert it.platform.probes == 2
+
+
+async def test_an_answer_about_a_session_that_ended_meanwhile_is_not_remembered() -> None:
+    async with rig() as it:
+        await it.show()
+        it.platform.mischief.force(Forced(on="session", delay_ms=1000))
+        await probed(it)
+        it.gateway.forget(address())
+        await asyncio.sleep(2)
         await probed(it)
         assert it.platform.probes == 2
 
