@@ -11,13 +11,11 @@ from multidict import CIMultiDict
 from relay import wire
 from relay.core.moments import UnixMs
 from relay.errors import Rejected, TooSoon, Unavailable
-from relay.ingest.refusals import WrongMethod
+from relay.ingest.refusals import Unread, WrongMethod
 
 _SERVER = "typing-relay"
 _JSON = CIMultiDict({hdrs.CONTENT_TYPE: "application/json", hdrs.SERVER: _SERVER})
 _PROBLEM = CIMultiDict({hdrs.CONTENT_TYPE: "application/problem+json", hdrs.SERVER: _SERVER})
-_CLOSES = frozenset({408, 413})
-"""The rest of such a body is not waited for."""
 
 
 def reply(status: int, value: wire.Json) -> web.Response:
@@ -71,10 +69,7 @@ class Receipt(web.StreamResponse):
 def problem(status: int, title: str, detail: str, **more: wire.Json) -> web.Response:
     """A problem document; `more` are its further members."""
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail} | more
-    response = web.Response(status=status, body=wire.dumps(document), headers=_PROBLEM)
-    if status in _CLOSES:
-        response.force_close()
-    return response
+    return web.Response(status=status, body=wire.dumps(document), headers=_PROBLEM)
 
 
 def refusal(why: Rejected | Unavailable) -> web.Response:
@@ -86,6 +81,8 @@ def refusal(why: Rejected | Unavailable) -> web.Response:
     if why.retry_after_s is not None:
         # Whole seconds (RFC 9110 section 10.2.3), rounded up: coming back early would be refused again.
         response.headers[hdrs.RETRY_AFTER] = str(max(1, ceil(why.retry_after_s)))
+    if isinstance(why, Unread):
+        response.force_close()
     if isinstance(why, WrongMethod):
         response.headers[hdrs.ALLOW] = why.allowed
     if response.status == 401:

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from aiohttp import hdrs, web
 
 from relay.errors import Rejected
-from relay.ingest.refusals import too_large
+from relay.ingest.refusals import Unread, too_large
 
 
 class Form(Enum):
@@ -40,7 +40,7 @@ def _form(said: str) -> Form | None:
 def arrived(request: web.BaseRequest, *, max_bytes: int) -> bytes:
     """The body if it came with its head, as a small one does; else nothing, and `read_body` waits for it.
 
-    Raises Rejected (413).
+    Raises Unread (413).
     """
     stream = request.content
     if not stream.is_eof() or stream.exception() is not None:
@@ -52,7 +52,7 @@ def arrived(request: web.BaseRequest, *, max_bytes: int) -> bytes:
 
 
 async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
-    """All of it. Raises Rejected (400, 408, 413), or ConnectionError where the caller hung up."""
+    """All of it. Raises Unread (400, 408, 413), or ConnectionError where the caller hung up."""
     declared = request.content_length
     if declared is not None and declared > max_bytes:
         raise too_large(max_bytes)
@@ -61,9 +61,9 @@ async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: floa
             await _invite(request)
             return await _read(request, max_bytes)
     except TimeoutError:
-        raise Rejected(408, "Body too slow", f"the whole body is wanted within {timeout_s:g} s") from None
+        raise Unread(408, "Body too slow", f"the whole body is wanted within {timeout_s:g} s") from None
     except web.RequestPayloadError:
-        raise Rejected(400, "Bad body", "the body's chunks or length are not as announced") from None
+        raise Unread(400, "Bad body", "the body's chunks or length are not as announced") from None
 
 
 async def _read(request: web.BaseRequest, max_bytes: int) -> bytes:

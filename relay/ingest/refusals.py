@@ -36,6 +36,10 @@ class WrongMethod(Rejected):
         self.allowed = allowed
 
 
+class Unread(Rejected):
+    """The rest of the body cannot or will not be read: the connection ends with the answer."""
+
+
 def rejected(problems: Sequence[Problem]) -> Rejected:
     """422 with the place of each bad field."""
     return Rejected(
@@ -69,7 +73,7 @@ def too_many_events(limit: int) -> Rejected:
 
 
 def too_large(limit_bytes: int) -> Rejected:
-    return Rejected(413, "Body too large", f"at most {limit_bytes} bytes are taken here")
+    return Unread(413, "Body too large", f"at most {limit_bytes} bytes are taken here")
 
 
 def _words(kind: str, words: str) -> str:

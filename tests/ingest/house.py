@@ -1,0 +1,144 @@
+"""The doors on a real socket of loopback, with a flow behind them that only remembers what it was given."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from aiohttp import ClientResponse, ClientSession, web
+
+from relay import wire
+from relay.core.activity import Activity
+from relay.core.ids import is_uuid
+from relay.core.indicator import Address
+from relay.core.moments import Ms, UnixMs
+from relay.errors import Rejected, Unavailable
+from relay.ingest import (
+    Accepted,
+    Beyond,
+    BroadcastRequest,
+    BroadcastResult,
+    Credentials,
+    Doors,
+    Listener,
+    NewKey,
+    new_key,
+)
+from relay.observe.metrics import Metrics
+from relay.settings import Settings
+
+SESSION = "5f0c2f9e-6f7a-4c1e-9a39-0c8d6a3b1f00"
+EVENT = {"sessionId": SESSION, "guestId": "g-17", "type": "keystroke"}
+ORDER = {"sessionId": SESSION, "guestId": "g-17", "type": "typing"}
+WALL: UnixMs = 1_795_341_600_000  # 2026-11-22T10:00:00Z
+
+
+def sure(source: str = "crm", *, seed: int = 1) -> NewKey:
+    """A key that is the same in every run."""
+    return new_key(source, random=lambda count: bytes([seed]) * count)
+
+
+def key_settings(made: NewKey, **more: object) -> dict[str, object]:
+    """The lines of `keys new`, as the settings hold them."""
+    lines = (line.partition(" = ") for line in made.toml.splitlines()[1:])
+    return {name: value.strip('"') for name, _, value in lines} | more
+
+
+def settings(**sections: Any) -> Settings:
+    """One gateway `guest`, one source `crm` with one key, port 0; `sections` replace whole sections."""
+    base: dict[str, Any] = {
+        "server": {"port": 0},
+        "gateways": {"guest": {"client_id": "c", "client_secret": "s"}},
+        "sources": {"crm": {"keys": [key_settings(sure())]}},
+    }
+    return Settings.model_validate(base | sections)
+
+
+@dataclass(slots=True)
+class House:
+    """What stands behind the doors, and a caller in front of them."""
+
+    base_url: str = ""
+    taken: list[Activity] = field(default_factory=list)
+    ordered: list[BroadcastRequest] = field(default_factory=list)
+    refuses: Rejected | Unavailable | None = None
+    now: Ms = 0
+    metrics: Metrics = field(default_factory=Metrics)
+    doors: Doors | None = None
+    client: ClientSession | None = None
+
+    def accept(self, activities: Sequence[Activity]) -> Accepted:
+        if self.refuses is not None:
+            raise self.refuses
+        self.taken.extend(activities)
+        return Accepted(len(activities))
+
+    async def broadcast(self, request: BroadcastRequest) -> BroadcastResult:
+        if self.refuses is not None:
+            raise self.refuses
+        self.ordered.append(request)
+        return BroadcastResult(success=True, latency_ms=12, audit_id="aud-1", status=202)
+
+    async def post(
+        self, body: object, path: str = "/v1/events", *, key: str | None = None, **headers: str
+    ) -> ClientResponse:
+        """Posts JSON (or the bytes given); `Content_Type="…"` and the like add or replace headers."""
+        assert self.client is not None
+        said = {"Content-Type": "application/json", "Authorization": f"Bearer {key or sure().key}"}
+        said |= {name.replace("_", "-"): value for name, value in headers.items()}
+        data = body if isinstance(body, bytes) else wire.dumps(body)
+        return await self.client.post(self.base_url + path, data=BytesIO(data), headers=said)
+
+    async def said(self, raw: bytes, *, within_s: float = 5) -> bytes:
+        """Everything the server says to these very bytes until it closes or says nothing more."""
+        host, _, port = self.base_url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            writer.write(raw)
+            async with asyncio.timeout(within_s):
+                return await reader.read()
+        finally:
+            writer.close()
+
+    def counted(self, series: str) -> float:
+        """A series' value, by its full name and labels."""
+        _, text = self.metrics.render()
+        lines = (line.rpartition(" ") for line in text.decode().splitlines())
+        return next((float(value) for name, _, value in lines if name == series), 0)
+
+
+def check_address(gateway: str, address: Address) -> str | None:
+    """As the guest gateway does."""
+    if gateway == "guest" and not is_uuid(address.session_id):
+        return "sessionId must be a UUID"
+    if gateway == "guest" and address.guest_id is None:
+        return "guestId is required"
+    return None
+
+
+@asynccontextmanager
+async def opened(configured: Settings | None = None, *, most: int | None = None) -> AsyncIterator[House]:
+    configured = settings() if configured is None else configured
+    house = House()
+    beyond = Beyond(tuple(configured.gateways), check_address, house.accept, house.broadcast)
+    house.doors = Doors(
+        configured,
+        Credentials(configured, wall=lambda: WALL),
+        beyond,
+        metrics=house.metrics,
+        now=lambda: house.now,
+        wall=lambda: WALL,
+    )
+    listener = Listener(
+        house.doors, configured.server, metrics=house.metrics, now=lambda: house.now, most=most
+    )
+    runner = web.ServerRunner(listener, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    house.base_url = f"http://{host}:{port}"
+    async with ClientSession() as house.client:
+        yield house
+    await runner.cleanup()

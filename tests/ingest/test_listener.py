@@ -1,0 +1,79 @@
+import asyncio
+import logging
+
+import pytest
+from aiohttp import http_parser
+
+from relay.errors import SettingsError
+from relay.ingest import Doors, assert_compiled_parser
+from tests.ingest.house import EVENT, House, opened
+
+GARBAGE = [
+    b"kanarienvogel\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03kanarienvogel\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+    b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: kanarienvogel\r\n\r\n",
+    b"GET / HTTP/1.1\r\nkanarienvogel\r\n\r\n",
+    b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("raw", GARBAGE, ids=range(len(GARBAGE)))
+async def test_what_is_no_http_is_one_400_and_the_end(house: House, raw: bytes) -> None:
+    answer = await house.said(raw)
+    assert answer.startswith(b"HTTP/1.0 400"), answer[:100]
+    assert b"application/problem+json" in answer
+    assert b"Server: typing-relay\r\n" in answer
+    assert b"kanarienvogel" not in answer
+    assert house.counted("relay_http_parse_errors_total") == 1
+
+
+async def test_a_flood_of_garbage_is_counted_and_hardly_logged(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for _ in range(40):
+        await asyncio.gather(*(house.said(b"kanarienvogel\r\n\r\n") for _ in range(50)))
+    assert house.counted("relay_http_parse_errors_total") == 2000
+    lines = [record for record in caplog.records if not record.name.startswith("asyncio")]
+    assert len(lines) <= 4  # the goal: 20 in 10,000
+    assert "kanarienvogel" not in caplog.text
+
+
+async def test_a_fault_of_ours_is_500_without_its_reason(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert isinstance(house.doors, Doors)
+
+    class Fault(Exception):  # noqa: N818 - the test's own
+        status = 500
+
+    def fault(*_: object) -> None:
+        raise Fault("kanarienvogel")
+
+    house.doors.credentials.caller = fault  # type: ignore[assignment,method-assign]  # the fault under test
+    answer = await house.post(EVENT)
+    assert answer.status == 500
+    assert answer.content_type == "application/problem+json"
+    assert "kanarienvogel" not in await answer.text()
+    assert [record.getMessage() for record in caplog.records] == ["http.fault"]
+
+
+async def test_one_connection_too_many_is_closed_and_the_others_live() -> None:
+    async with opened(most=1) as house:
+        assert (await house.post(EVENT)).status == 202  # the client keeps this one
+        assert await house.said(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
+        assert (await house.post(EVENT)).status == 202
+
+
+def test_the_compiled_parser_is_in_use() -> None:
+    assert_compiled_parser()
+
+
+def test_the_python_parser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
+    with pytest.raises(SettingsError, match="AIOHTTP_NO_EXTENSIONS"):
+        assert_compiled_parser()
