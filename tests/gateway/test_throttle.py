@@ -195,6 +195,22 @@ async def test_a_probe_takes_a_permit_and_no_slot() -> None:
         assert before - throttle.headroom == 4
 
 
+async def test_a_call_under_way_gets_its_permit_before_older_marks_of_its_rank() -> None:
+    order = []
+
+    async def carry(session: SessionKey) -> None:
+        order.append(session)
+        if session == key(0):
+            await throttle.permit(Rank.START, now_ms() + 60_000)
+            order.append(("guest", "its permit"))
+
+    async with throttled(carry, rate_per_minute=60, burst=2) as throttle:
+        for number in range(3):
+            throttle.mark(key(number), Rank.START)
+        await asyncio.sleep(60)
+    assert order == [key(0), ("guest", "its permit"), key(1), key(2)]
+
+
 async def test_a_permit_that_does_not_come_in_time_is_refused_and_leaves_nothing_behind() -> None:
     carrier = Carrier()
     async with throttled(carrier, rate_per_minute=10, burst=2) as throttle:
