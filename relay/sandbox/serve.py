@@ -24,7 +24,11 @@ async def serve_sandbox(
 
 
 async def serve_tracker(
-    host: str = "127.0.0.1", port: int = 0, *, secrets: list[str], announce: Callable[[str], None] = lambda _: None
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    secrets: list[str],
+    announce: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve the verifying tracker; `announce` gets the URL to configure as an endpoint once it listens."""
     async with Tracker(secrets, host=host, port=port) as tracker:
