@@ -200,9 +200,8 @@ class Throttle:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
                 continue  # the gate may have closed meanwhile, the work may be gone
-            await (
-                lane.limiter.acquire()
-            )  # at once: there is a permit, and nobody else takes from this limiter
+            # At once: there is a permit, and nobody else takes from this limiter.
+            await lane.limiter.acquire()
             self._serve_best(lane.max_rank)
 
     def _has_work(self, max_rank: Rank) -> bool:
