@@ -43,6 +43,10 @@ _ENDS_NOTHING = frozenset({Reason.SILENCE, Reason.KEYSTROKE, Reason.THINKING})
 """Reasons that ask for no stop of their own: whoever starts to think does not end what is displayed."""
 
 
+_SHOWS = frozenset({Kind.KEYSTROKE, Kind.THINKING, Kind.PAUSED})
+"""Activities that say what to show and for how long; one without a duration means the gateway's."""
+
+
 class Change(NamedTuple):
     """The session became `state` at `at`; `actors` counts its public ones that are not stopped."""
 
@@ -98,7 +102,7 @@ class Session:
             activity.actor != actor.id
             or now >= actor.last + self.timings.pause_after_ms
             or not activity.is_public
-            or activity.duration_ms is not None
+            or (activity.duration_ms or 0) != self.pacer.duration_ms
             or not is_in_order(actor, activity)
         ):
             return False
@@ -190,8 +194,8 @@ class Session:
         remember_order(actor, activity)
         self.touched = now
         self.traceparent = activity.traceparent or self.traceparent
-        if activity.duration_ms is not None and activity.is_public:
-            self.pacer.duration_ms = activity.duration_ms
+        if activity.is_public and (activity.duration_ms or activity.kind in _SHOWS):
+            self.pacer.duration_ms = activity.duration_ms or 0
         has_flipped = actor.is_public is not activity.is_public and actor.state is not State.IDLE
         actor.is_public = activity.is_public
         cell = self._move(actor, activity, now)

@@ -158,7 +158,7 @@ class Told:
     known: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Machine:
     timings: Timings = field(default_factory=Timings)
     reach: Reach = GUEST
@@ -176,7 +176,12 @@ class Machine:
     life: int = 0
     sessions: int = 0
     gate_at_start: Ms = -NEVER
+    alarm: Ms = NEVER
     watch: Callable[["Machine"], None] | None = None
+
+    def __repr__(self) -> str:
+        heard = [f"{at:g} {act.actor} {act.kind}" for at, act, _ in self.inputs]
+        return f"Machine({self.timings}, {self.reach}, heard={heard}, told={self.told()})"
 
     # Talk.
 
@@ -307,7 +312,7 @@ class Machine:
             return NEVER
         if self.ticks:
             return self.session.armed_tick * TICK_MS if self.session.armed_tick else NEVER
-        return max(self.session.next_deadline(self.now), self.now)
+        return self.alarm
 
     def _look(self) -> None:
         if self.ticks and not self.wheel.take(self.now, most=10):
@@ -317,8 +322,9 @@ class Machine:
         changes: list[Change] = []
         session.lapse(self.now, changes)
         self._reconcile(changes)
-        due = self.session.next_deadline(self.now) if self.session else NEVER
-        assert due > self.now, f"would spin: woken at {due} for what is not done then"
+        assert self.session is None or self.alarm > self.now, (
+            f"would spin: woken at {self.alarm} to do nothing"
+        )
 
     # Steps.
 
@@ -343,8 +349,10 @@ class Machine:
             self.wheel.disarm(self.session)
             self.session = None
             self.diary.append(Freed(self.now))
-        elif self.ticks:
-            self.wheel.arm(self.session, self.session.next_deadline(self.now))
+        else:
+            self.alarm = self.session.next_deadline(self.now)
+            if self.ticks:
+                self.wheel.arm(self.session, self.alarm)
         if self.watch:
             self.watch(self)
 
