@@ -154,7 +154,7 @@ class Doors:
             return self._counts.taken(source, _DUPLICATE)
         accepted, stale = self._beyond.accept((activity,))
         if event_id is not None:
-            self._seen.remember_one(source, event_id, now)
+            self._seen.remember(source, (event_id,), now)
         return self._counts.taken(source, Taken(accepted, 0, stale))
 
     def _taken_all(self, caller: Caller, events: list[Event]) -> dict[str, int]:
@@ -165,7 +165,7 @@ class Doors:
         if len(fresh) < len(events):
             activities = [activities[position] for position in fresh]
         accepted, stale = self._applied(activities, fresh)
-        self._seen.remember(source, (ids[position] for position in fresh), now)
+        self._seen.remember(source, [ids[position] for position in fresh], now)
         return self._counts.taken(source, Taken(accepted, len(events) - len(fresh), stale))._asdict()
 
     def _applied(self, activities: Sequence[Activity], fresh: Sequence[int]) -> Accepted:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from relay.core.moments import Ms
 from relay.observe.metrics import Tally
 
-_FORGET_AT_ONCE = 8  # for each id remembered: it shrinks faster than it grows, and no call pays for many
+_FORGET_AT_ONCE = (
+    1000  # a quarter of a millisecond, at the end of a window; the rest goes with the next event
+)
 
 
 class Seen:
@@ -43,25 +45,27 @@ class Seen:
 
     def remember(self, source: str, ids: Iterable[str | None], now: Ms) -> None:
         """Call it once the events are applied."""
+        known, until, size = self._until, now + self._window_ms, len(self._until)
         for one in ids:
             if one is not None:
-                self.remember_one(source, one, now)
+                key = source, one
+                known[key] = until
+                if len(known) == size:
+                    known.move_to_end(key)  # an expired one starts its window, and its turn, again
+                size = len(known)
+        self._give_way(now)
+        if now >= self._oldest_until:
+            self._forget_expired(now)
 
-    def remember_one(self, source: str, one: str, now: Ms) -> None:
-        known, key = self._until, (source, one)
-        before = len(known)
-        known[key] = now + self._window_ms
-        if len(known) == before:
-            known.move_to_end(key)  # an expired one starts its window, and its turn, again
-        if now >= self._oldest_until or len(known) > self._limit:
-            self._shrink(now)
+    def _give_way(self, now: Ms) -> None:
+        """Down to the limit: as many go as came too many."""
+        for _ in range(len(self._until) - self._limit):
+            _, until = self._until.popitem(last=False)
+            self._forgotten_early.value += now < until
 
-    def _shrink(self, now: Ms) -> None:
-        known = self._until
-        for _ in range(_FORGET_AT_ONCE):
-            self._oldest_until = next(iter(known.values()))
-            is_live = now < self._oldest_until
-            if is_live and len(known) <= self._limit:
+    def _forget_expired(self, now: Ms) -> None:
+        for _ in range(min(_FORGET_AT_ONCE, len(self._until))):
+            self._oldest_until = next(iter(self._until.values()))
+            if now < self._oldest_until:
                 return
-            known.popitem(last=False)
-            self._forgotten_early.value += is_live
+            self._until.popitem(last=False)

@@ -8,6 +8,7 @@ absolute figures move by half with the machine's other work.
 
 import argparse
 import asyncio
+import gc
 import multiprocessing
 import os
 import platform
@@ -35,6 +36,7 @@ CONNECTIONS = 50
 ROUNDS = 7
 ROUND_S = 1.0
 GOAL_SINGLE = 0.80
+GOAL_BATCH = 20
 GOAL_BATCH_EVENTS_S = 200_000
 BATCH = 100
 SESSIONS = 1000
@@ -54,10 +56,15 @@ class Result:
     bare_cpu_us: float
     ours_cpu_us: float
     batch_events_s: float
+    batch_cpu_us: float
+    """Of the server, for each event."""
+    batch_ratio: float
+    """Events in batches against events one by one."""
 
     @property
     def is_met(self) -> bool:
-        return self.ratio >= GOAL_SINGLE and self.batch_events_s >= GOAL_BATCH_EVENTS_S
+        is_fast = self.batch_ratio >= GOAL_BATCH and self.batch_events_s >= GOAL_BATCH_EVENTS_S
+        return is_fast and self.ratio >= GOAL_SINGLE
 
 
 def _now() -> float:
@@ -87,6 +94,7 @@ def stub_doors(settings: Settings) -> Answer:
 
 
 async def _serve(settings: Settings, make: MakeAnswer, told: Connection) -> None:
+    gc.freeze()  # as the relay does once it has started; both handlers profit
     ours = Listener(make(settings), settings.server, metrics=Metrics(), now=_now)
     runner = web.ServerRunner(ours)
     await runner.setup()
@@ -201,12 +209,12 @@ def _settings() -> tuple[Settings, str]:
 async def _measure(bare_port: int, our_port: int, key: str, pid: int) -> Result:
     numbers = count()
     singles = _requests(key, map(_event, numbers))
-    bare, ours = [], []
+    batches = _requests(key, _prepared(_batches(numbers)))
+    bare, ours, batched = [], [], []
     for _ in range(ROUNDS):
         bare.append(await _round(bare_port, singles, pid))
         ours.append(await _round(our_port, singles, pid))
-    batches = _requests(key, _prepared(_batches(numbers)))
-    batched = [await _round(our_port, batches, pid) for _ in range(ROUNDS)]
+        batched.append(await _round(our_port, batches, pid))
     ratios = [our[0] / base[0] for our, base in zip(ours, bare, strict=True)]
     return Result(
         bare_rps=statistics.median(rps for rps, _ in bare),
@@ -216,6 +224,10 @@ async def _measure(bare_port: int, our_port: int, key: str, pid: int) -> Result:
         bare_cpu_us=statistics.median(cpu for _, cpu in bare),
         ours_cpu_us=statistics.median(cpu for _, cpu in ours),
         batch_events_s=statistics.median(rps for rps, _ in batched) * BATCH,
+        batch_cpu_us=statistics.median(cpu for _, cpu in batched) / BATCH,
+        batch_ratio=statistics.median(
+            many[0] * BATCH / one[0] for many, one in zip(batched, ours, strict=True)
+        ),
     )
 
 
@@ -262,7 +274,10 @@ def main() -> int:
     print(f"ours   {got.ours_rps:10,.0f} requests/s  {got.ours_cpu_us:6.1f} us CPU each")
     low, high = got.ratio_range
     print(f"ratio  {got.ratio:10.2f} ({low:.2f}..{high:.2f}), goal {GOAL_SINGLE}")
-    print(f"batch  {got.batch_events_s:10,.0f} events/s in batches of {BATCH}, goal {GOAL_BATCH_EVENTS_S:,}")
+    print(
+        f"batch  {got.batch_events_s:10,.0f} events/s    {got.batch_cpu_us:6.1f} us CPU each, goal {GOAL_BATCH_EVENTS_S:,}"
+    )
+    print(f"ratio  {got.batch_ratio:10.1f} x one by one, goal {GOAL_BATCH}")
     return 1 if options.check and not got.is_met else 0
 
 

@@ -55,5 +55,5 @@ def test_an_id_that_comes_again_after_its_window_starts_a_new_one() -> None:
 def test_a_flood_of_ids_stays_within_its_bound() -> None:
     window = seen(limit=1000)
     for number in range(20_000):
-        window.remember_one("crm", str(number), number / 100)
+        window.remember("crm", [str(number)], number / 100)
     assert len(window) <= 1000
