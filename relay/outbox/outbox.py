@@ -85,7 +85,8 @@ class Outbox:
         inline: bool = False,
         listener: Listener | None = None,
     ) -> Self:
-        """Takes the outbox file. `inline` writes on the event loop, for virtual time.
+        """Takes the outbox file. `inline` writes on the event loop, for virtual time; else `wall` is read by the
+        writer's thread too.
 
         Raises SettingsError for an endpoint that cannot be used, StoreError for a file that cannot.
         """

@@ -23,6 +23,7 @@ from relay.outbox.store import LastLife
 
 ALIVE_UNTIL = "alive_until"
 CLEAN_STOP = "clean_stop"
+LIFE = "life"
 SET_MARK = "INSERT INTO marks VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
 
 
@@ -50,13 +51,18 @@ class Ledger:
         self._connection = open_for_writing(options.path, options.synchronous)
         self.tally = Tally.count(self._connection)
         self._before = self.tally.copy()
-        claims = itertools.count(wall() << 20)  # a later start counts from higher up: no claim comes twice
+        marks = dict(self._connection.execute("SELECT name, value FROM marks"))
+        self.last_life = _last_life(marks, wall())
+        # Counted by lives and not by the clock, which may stand still or step back: no claim comes twice.
+        life = marks.get(LIFE, 0) + 1
         self.recorder = Recorder(
             self._connection, self.tally, options.filters, max_rows=options.max_rows, new_id=new_id, wall=wall
         )
-        self.lanes = Lanes(self._connection, self.tally, wall=wall, claims=claims)
+        self.lanes = Lanes(self._connection, self.tally, wall=wall, claims=itertools.count(life << 32))
         self.sweep = Sweep(self._connection, self.tally, options.keep, wall=wall)
-        self.last_life = self._begin_life()
+        with self._connection:
+            self.lanes.void_leases([None])
+            self.mark([(CLEAN_STOP, 0), (LIFE, life)])
         self._checkpoints = Checkpoints(self._connection, options.path, inline=options.inline)
 
     def begin(self) -> None:
@@ -92,19 +98,15 @@ class Ledger:
         self._connection.close()
         self._checkpoints.let_go()
 
-    def _begin_life(self) -> LastLife:
-        marks = dict(self._connection.execute("SELECT name, value FROM marks"))
-        with self._connection:
-            self.lanes.void_leases([None])
-            self.mark([(CLEAN_STOP, 0)])
-        alive_until = marks.get(ALIVE_UNTIL)
-        return LastLife(
-            None if alive_until is None else min(alive_until, self._wall()),
-            was_clean=bool(marks.get(CLEAN_STOP)),
-        )
-
     def _do(self, statement: str) -> None:
         try:
             self._connection.execute(statement)
         except apsw.Error as why:
             raise translated(why) from why
+
+
+def _last_life(marks: Mapping[str, int], now: UnixMs) -> LastLife:
+    alive_until = marks.get(ALIVE_UNTIL)
+    return LastLife(
+        None if alive_until is None else min(alive_until, now), was_clean=marks.get(CLEAN_STOP) == 1
+    )

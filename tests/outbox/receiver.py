@@ -1,0 +1,86 @@
+"""A tracker for the outbox's tests: a real server on loopback that keeps what it got and answers as it is told."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from relay import wire
+
+SECRET = "whsec_" + base64.b64encode(b"the tracker's first secret").decode()
+NEW_SECRET = "whsec_" + base64.b64encode(b"the tracker's second secret").decode()
+
+Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Got:
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event_id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def data(self) -> Any:  # Any: JSON
+        return wire.loads(self.body)["data"]
+
+
+@dataclass
+class Receiver:
+    """`answers` are used up one a request; after them, and without any, it is 200."""
+
+    url: str = ""
+    got: list[Got] = field(default_factory=list)
+    answers: list[int | Answering] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    at_once: int = 0
+    most_at_once: int = 0
+    hold: asyncio.Event | None = None
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.got.append(Got({name.lower(): value for name, value in request.headers.items()}, body))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            if self.hold:
+                await self.hold.wait()
+            answer = self.answers.pop(0) if self.answers else 200
+            return (
+                web.Response(status=answer, headers=self.headers)
+                if isinstance(answer, int)
+                else await answer(request)
+            )
+        finally:
+            self.at_once -= 1
+
+    async def until(self, count: int) -> list[Got]:
+        """The first `count` requests, within ten (virtual) seconds unless the caller waits longer."""
+        while len(self.got) < count:  # noqa: ASYNC110 - polled, so that virtual time can pass meanwhile
+            await asyncio.sleep(0.005)
+        return self.got[:count]
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook", receiver.take)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    receiver.url = f"http://{host}:{port}/hook"
+    try:
+        yield receiver
+    finally:
+        if receiver.hold:
+            receiver.hold.set()
+        await runner.cleanup()

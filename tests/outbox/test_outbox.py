@@ -1,0 +1,255 @@
+"""The whole room against a real receiver: in virtual time where hours pass, in real time where threads must meet."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from relay.core.delivery import State
+from relay.core.engagement import Fact, Reason, Transition
+from relay.core.indicator import Indicator
+from relay.core.moments import UnixMs
+from relay.core.signature import Check, Keys
+from relay.errors import SettingsError
+from relay.outbox.outbox import Outbox
+from relay.settings.models import Audit, Endpoint
+from relay.settings.models import Outbox as OutboxSettings
+from tests.outbox.receiver import NEW_SECRET, SECRET, Receiver, receiving
+
+START: UnixMs = 1_795_000_000_000
+
+
+def loop_wall() -> Callable[[], UnixMs]:
+    """The wall clock that goes with this loop's time; any thread may read it."""
+    loop = asyncio.get_running_loop()
+    return lambda: START + round(loop.time() * 1000)
+
+
+def typing(session: str = "s1", state: Indicator = Indicator.TYPING) -> Transition:
+    return Transition(("guest", session), None, "desk", state, Reason.KEYSTROKE, 1, START)
+
+
+def endpoint(url: str, **more: object) -> Endpoint:
+    return Endpoint.model_validate({"url": url, "secrets": (SECRET,)} | more)
+
+
+@asynccontextmanager
+async def running(folder: Path, *, inline: bool = True, **endpoints: Endpoint) -> AsyncIterator[Outbox]:
+    outbox = await Outbox.open(
+        OutboxSettings(path=folder / "outbox.db"), endpoints, Audit(), wall=loop_wall(), inline=inline
+    )
+    await outbox.start()
+    try:
+        yield outbox
+    finally:
+        await outbox.drain(0.5)
+        await outbox.close()
+
+
+async def append_all(outbox: Outbox, *facts: Fact) -> None:
+    await asyncio.gather(*map(outbox.append, facts))
+
+
+async def until(outbox: Outbox, state: State, count: int) -> None:
+    while (await outbox.depth()).by_state[state] < count:
+        await asyncio.sleep(0.01)
+
+
+async def test_an_appended_fact_arrives_signed_and_is_delivered(tmp_path: Path, receiver: Receiver) -> None:
+    async with running(tmp_path, inline=False, tracker=endpoint(receiver.url)) as outbox:
+        recorded = await outbox.append(typing())
+        async with asyncio.timeout(5):
+            (got,) = await receiver.until(1)
+            await until(outbox, State.DELIVERED, 1)
+    assert got.event_id == recorded.event_id
+    assert got.data["sequence"] == 1
+
+
+async def test_a_sessions_events_arrive_in_order_under_load(tmp_path: Path, receiver: Receiver) -> None:
+    async with running(tmp_path, inline=False, tracker=endpoint(receiver.url)) as outbox:
+        await append_all(outbox, *(typing(f"s{n % 10}") for n in range(300)))
+        async with asyncio.timeout(30):
+            await receiver.until(300)
+    seen: dict[str, list[int]] = {}
+    for got in receiver.got:
+        seen.setdefault(got.data["sessionId"], []).append(got.data["sequence"])
+    assert set(map(tuple, seen.values())) == {tuple(range(1, 31))}
+
+
+@pytest.mark.looptime
+async def test_retry_after_on_429_pauses_every_delivery_of_that_endpoint(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.answers = [429]
+    receiver.headers = {"Retry-After": "60"}
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await outbox.append(typing("a"))
+        await asyncio.sleep(1)
+        await outbox.append(typing("b"))
+        await asyncio.sleep(55)
+        assert len(receiver.got) == 1
+        await asyncio.sleep(15)
+        assert len(receiver.got) == 3
+
+
+@pytest.mark.looptime
+async def test_a_failing_session_does_not_hold_up_another(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.answers = [500]
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await outbox.append(typing("a"))
+        await asyncio.sleep(1)
+        await append_all(outbox, typing("a"), typing("b"))
+        await asyncio.sleep(1)
+        assert [got.data["sessionId"] for got in receiver.got] == ["a", "b"]
+        await asyncio.sleep(10)
+        assert [(got.data["sessionId"], got.data["sequence"]) for got in receiver.got[2:]] == [
+            ("a", 1),
+            ("a", 2),
+        ]
+
+
+@pytest.mark.looptime
+async def test_410_disables_the_endpoint_across_restarts_until_enabled(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.answers = [410]
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await outbox.append(typing("a"))
+        await asyncio.sleep(1)
+        await outbox.append(typing("b"))
+        await asyncio.sleep(60)
+        assert [row.name for row in await outbox.disabled()] == ["tracker"]
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await outbox.append(typing("c"))
+        await asyncio.sleep(60)
+        assert len(receiver.got) == 1
+        assert await outbox.enable("tracker")
+        await outbox.append(typing("d"))
+        await asyncio.sleep(1)
+        assert [got.data["sessionId"] for got in receiver.got] == ["a", "d"]
+        assert len(await outbox.deliveries(State.CANCELLED)) == 3
+
+
+async def test_an_endpoint_that_hangs_does_not_slow_another(tmp_path: Path, receiver: Receiver) -> None:
+    async with receiving() as hanging:
+        hanging.hold = asyncio.Event()
+        ends = {"hanging": endpoint(hanging.url), "tracker": endpoint(receiver.url)}
+        async with running(tmp_path, inline=False, **ends) as outbox:
+            await append_all(outbox, *(typing(f"s{n}") for n in range(50)))
+            async with asyncio.timeout(10):
+                await receiver.until(50)
+        assert hanging.at_once == 8
+
+
+async def test_no_more_than_the_endpoints_concurrency_is_on_its_way(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.hold = asyncio.Event()
+    async with running(tmp_path, inline=False, tracker=endpoint(receiver.url, concurrency=3)) as outbox:
+        await append_all(outbox, *(typing(f"s{n}") for n in range(20)))
+        async with asyncio.timeout(10):
+            await receiver.until(3)
+            await asyncio.sleep(0.1)
+            assert receiver.at_once == 3
+            receiver.hold.set()
+            await receiver.until(20)
+    assert receiver.most_at_once == 3
+
+
+async def test_what_is_on_its_way_at_the_end_is_sent_again_by_the_next_process(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.hold = asyncio.Event()
+    async with running(tmp_path, inline=False, tracker=endpoint(receiver.url)) as outbox:
+        await outbox.append(typing())
+        async with asyncio.timeout(5):
+            await receiver.until(1)
+    receiver.hold.set()
+    async with running(tmp_path, inline=False, tracker=endpoint(receiver.url)) as outbox, asyncio.timeout(5):
+        await receiver.until(2)
+        await until(outbox, State.DELIVERED, 1)
+    assert receiver.got[0].event_id == receiver.got[1].event_id
+
+
+async def test_sessions_left_open_are_told_as_stopped_by_the_next_process(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    tracker = endpoint(receiver.url)
+    async with running(tmp_path, inline=False, tracker=tracker) as outbox:
+        await append_all(outbox, typing("open"), typing("over"), typing("over", Indicator.STOPPED))
+    settings = OutboxSettings(path=tmp_path / "outbox.db")
+    outbox = await Outbox.open(settings, {"tracker": tracker}, Audit(), wall=loop_wall())
+    assert await outbox.close_open_sessions() == 1
+    assert await outbox.close_open_sessions() == 0
+    rows = await outbox.deliveries(session="open")
+    assert rows[0].event_type == "session.stopped"
+    await outbox.start()
+    async with asyncio.timeout(5):
+        while receiver.got[-1].data.get("reason") != "restart":
+            await asyncio.sleep(0.01)
+    assert receiver.got[-1].data["sequence"] == 2
+    await outbox.drain()
+    await outbox.close()
+
+
+@pytest.mark.looptime
+async def test_the_mark_of_a_living_process_is_never_behind_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as outbox:
+        await asyncio.sleep(100)
+        assert outbox.is_writable
+        last = loop_wall()()
+    again = await Outbox.open(
+        OutboxSettings(path=tmp_path / "outbox.db"), {}, Audit(), wall=loop_wall(), inline=True
+    )
+    assert again.was_clean
+    assert again.last_alive is not None
+    assert last <= again.last_alive <= last + 500
+    await again.close()
+
+
+async def test_each_attempt_is_one_log_line_without_body_or_secret(
+    tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "relay.delivery")
+    async with running(tmp_path, inline=False, tracker=endpoint(receiver.url)) as outbox:
+        recorded = await outbox.append(typing())
+        async with asyncio.timeout(5):
+            await until(outbox, State.DELIVERED, 1)
+    (record,) = [record for record in caplog.records if record.name == "relay.delivery"]
+    fields = vars(record)["fields"]
+    assert (fields["event_id"], fields["outcome"], fields["status"]) == (recorded.event_id, "delivered", 200)
+    assert SECRET.removeprefix("whsec_") not in repr(vars(record))
+    assert "guestId" not in repr(vars(record))
+
+
+async def test_every_live_secret_signs_what_goes_out(tmp_path: Path, receiver: Receiver) -> None:
+    rotating = endpoint(receiver.url, secrets=(NEW_SECRET, SECRET))
+    async with running(tmp_path, inline=False, tracker=rotating) as outbox:
+        await outbox.append(typing())
+        async with asyncio.timeout(5):
+            (got,) = await receiver.until(1)
+    at = int(got.headers["webhook-timestamp"])
+    for held in (NEW_SECRET, SECRET):
+        answer = Keys([held]).verify(
+            got.event_id, str(at), got.headers["webhook-signature"], got.body, now=at * 1000
+        )
+        assert answer is Check.VERIFIED
+
+
+async def test_endpoints_that_cannot_be_used_are_all_named_and_their_secrets_are_not(tmp_path: Path) -> None:
+    bad_url = endpoint("http://tracker.example/canary")
+    bad_secret = endpoint("https://tracker.example/hook", secrets=("whsec_canary",))
+    with pytest.raises(SettingsError) as caught:
+        await Outbox.open(
+            OutboxSettings(path=tmp_path / "outbox.db"),
+            {"one": bad_url, "two": bad_secret},
+            Audit(),
+            wall=loop_wall(),
+        )
+    assert "endpoints.one.url" in str(caught.value)
+    assert "endpoints.two.secrets" in str(caught.value)
+    assert "canary" not in str(caught.value)
+    assert not (tmp_path / "outbox.db").exists()

@@ -1,0 +1,345 @@
+"""SQLite under the suite every store must pass, and what is its own: the file, its holder, its failures."""
+
+import asyncio
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+from hypothesis import settings
+
+from relay.core.delivery import State
+from relay.core.indicator import Indicator
+from relay.errors import OutboxFull, StoreError, Unavailable
+from relay.outbox.sqlite import SqliteStore
+from relay.outbox.sqlite_ledger import Options
+from relay.outbox.sqlite_sweep import Keep
+from relay.outbox.store import Listener, OutboxStore, Selection
+from tests.conformance.outbox_store import (
+    FILTERS,
+    Clock,
+    OutboxStoreSuite,
+    StoreLife,
+    broadcast,
+    claim,
+    settlement,
+    transition,
+)
+
+DAY_MS = 86_400_000
+KEEP = Keep(
+    ended_ms=7 * DAY_MS, dead_letter_ms=30 * DAY_MS, history_rows=1000, audit_ms=30 * DAY_MS, audit_rows=1000
+)
+
+
+class Disk:
+    """A folder with an outbox file. A crash is the file and its log, copied as they are at that instant."""
+
+    def __init__(self, folder: Path, *, inline: bool, keep: Keep = KEEP, max_queue: int = 10_000) -> None:
+        self.folder = folder
+        self.path = folder / "outbox.db"
+        self.clock = Clock()
+        self.inline = inline
+        self.keep = keep
+        self.max_queue = max_queue
+        self.refused: list[str] = []
+        self.commits: list[int] = []
+        self._ids = 0
+
+    async def open(self, *, max_rows: int = 1000) -> SqliteStore:
+        options = Options(
+            self.path, FILTERS, self.keep, max_rows=max_rows, max_queue=self.max_queue, inline=self.inline
+        )
+        listener = Listener(
+            on_refused=self.refused.append, on_commit=lambda writes, _: self.commits.append(writes)
+        )
+        return await SqliteStore.open(options, wall=self.clock, new_id=self._id, listener=listener)
+
+    async def crash(self, store: OutboxStore) -> None:
+        taken = self._copied()
+        await store.close(is_clean=True)
+        self._put_back(taken)
+
+    def _copied(self) -> Path:
+        taken = Path(tempfile.mkdtemp(dir=self.folder))
+        for name in ("outbox.db", "outbox.db-wal"):
+            if (self.folder / name).exists():
+                shutil.copy(self.folder / name, taken / name)
+        return taken
+
+    def _put_back(self, taken: Path) -> None:
+        for name in ("outbox.db-wal", "outbox.db-shm"):
+            (self.folder / name).unlink(missing_ok=True)
+        for copy in taken.iterdir():
+            copy.replace(self.folder / copy.name)
+        taken.rmdir()
+
+    def _id(self, _at: int) -> str:
+        self._ids += 1
+        return f"msg_{self._ids:06d}"
+
+
+@pytest.fixture(params=[True, False], ids=["inline", "thread"])
+def medium(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
+    return Disk(tmp_path, inline=request.param)
+
+
+class TestSqlite(OutboxStoreSuite):
+    pass
+
+
+class SqliteLife(StoreLife):
+    @staticmethod
+    def medium() -> Disk:
+        return Disk(Path(tempfile.mkdtemp(prefix="outbox-life-")), inline=True)
+
+    def teardown(self) -> None:
+        super().teardown()
+        assert isinstance(self.on, Disk)
+        shutil.rmtree(self.on.folder)
+
+
+TestSqliteLife = SqliteLife.TestCase
+TestSqliteLife.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path, inline=False)
+
+
+async def test_the_file_and_all_beside_it_are_for_their_owner_only(disk: Disk) -> None:
+    old_mask = os.umask(0)
+    try:
+        store = await disk.open()
+        await store.append(transition())
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in disk.folder.iterdir()}
+    finally:
+        os.umask(old_mask)
+    assert set(modes) >= {"outbox.db", "outbox.db-wal", "outbox.db.lock"}
+    assert set(modes.values()) == {0o600}
+    await store.close(is_clean=True)
+
+
+async def test_a_second_opener_is_refused_and_told_who_holds_the_file(disk: Disk) -> None:
+    store = await disk.open()
+    with pytest.raises(StoreError, match=f"held by process {os.getpid()}"):
+        await disk.open()
+    await store.close(is_clean=True)
+    await (await disk.open()).close(is_clean=True)
+
+
+async def test_a_newer_releases_file_is_refused_untouched(disk: Disk) -> None:
+    await (await disk.open()).close(is_clean=True)
+    with apsw.Connection(str(disk.path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = disk.path.read_bytes()
+    with pytest.raises(StoreError, match="schema 99"):
+        await disk.open()
+    assert disk.path.read_bytes() == before
+
+
+async def test_another_programs_database_is_refused(disk: Disk) -> None:
+    connection = apsw.Connection(str(disk.path))
+    connection.execute("CREATE TABLE theirs (id)")
+    connection.close()
+    with pytest.raises(StoreError, match="another program's"):
+        await disk.open()
+
+
+async def test_a_file_that_is_no_database_is_refused(disk: Disk) -> None:
+    disk.path.write_bytes(b"not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(StoreError, match="not an outbox file"):
+        await disk.open()
+
+
+async def test_a_missing_folder_is_named_as_the_trouble(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="make its folder"):
+        await Disk(tmp_path / "missing", inline=False).open()
+
+
+async def test_writes_that_wait_together_share_a_commit(disk: Disk) -> None:
+    store = await disk.open(max_rows=10_000)
+    await asyncio.gather(*(store.append(transition(f"s{n}")) for n in range(500)))
+    assert sum(disk.commits) == 500
+    assert len(disk.commits) < 250
+    await store.close(is_clean=True)
+
+
+async def test_a_full_queue_refuses_at_once_and_the_gap_shows_in_the_sessions_numbers(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, inline=True, max_queue=2)
+    store = await disk.open()
+    first, second = store.append(transition()), store.append(transition())
+    with pytest.raises(OutboxFull, match="slow down"):
+        await store.append(transition())
+    assert store.trouble is not None
+    assert [(await first).sequence, (await second).sequence] == [1, 2]
+    assert (await store.append(transition())).sequence == 4
+    assert disk.refused == ["queue_full"]
+    await store.close(is_clean=True)
+
+
+async def test_one_fact_that_cannot_be_written_takes_no_other_along(disk: Disk) -> None:
+    store = await disk.open()
+    good, bad, other = (store.append(transition(session)) for session in ("a", "\ud800", "b"))
+    with pytest.raises(Unavailable):
+        await bad
+    assert [(await good).sequence, (await other).sequence] == [1, 1]
+    assert disk.refused == ["write_failed"]
+    await store.close(is_clean=True)
+
+
+async def test_ended_deliveries_go_after_their_time_and_dead_letters_later(disk: Disk) -> None:
+    store = await disk.open()
+    for session, state in (("a", State.DELIVERED), ("b", State.EXHAUSTED)):
+        await store.append(broadcast(session))
+        (lease,) = await claim(store)
+        await store.settle(settlement(lease, state))
+    await store.append(broadcast("c"))
+    disk.clock.now += 7 * DAY_MS
+    await store.sweep()
+    assert [row.key[1] for row in await store.deliveries(Selection())] == ["c", "b"]
+    disk.clock.now += 23 * DAY_MS
+    await store.sweep()
+    assert [row.key[1] for row in await store.deliveries(Selection())] == ["c"]
+    await store.close(is_clean=True)
+
+
+async def test_an_event_stays_while_one_of_its_deliveries_lives(disk: Disk) -> None:
+    store = await disk.open()
+    await store.append(transition())
+    (lease,) = await claim(store, endpoint="sessions")
+    await store.settle(settlement(lease))
+    disk.clock.now += 8 * DAY_MS
+    await store.sweep()
+    (left,) = await claim(store, endpoint="all")
+    assert left.body == lease.body
+    await store.close(is_clean=True)
+
+
+async def test_history_and_audit_are_bounded_by_rows_whatever_their_age(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, inline=True, keep=Keep(7 * DAY_MS, 30 * DAY_MS, 3, 30 * DAY_MS, 2))
+    store = await disk.open()
+    for n in range(6):
+        await store.append(broadcast(f"s{n}"))
+    for lease in await claim(store):
+        disk.clock.now += 1
+        await store.settle(settlement(lease))
+    await store.sweep()
+    assert [row.key[1] for row in await store.deliveries(Selection())] == ["s5", "s4", "s3"]
+    assert (await store.depth()).audit_rows == 2
+    await store.close(is_clean=True)
+
+
+async def test_a_stopped_sessions_number_counts_on_for_a_day(disk: Disk) -> None:
+    store = await disk.open()
+    for state in (Indicator.TYPING, Indicator.STOPPED):
+        await store.append(transition("a", state))
+    await store.append(transition("open"))
+    disk.clock.now += DAY_MS - 1
+    await store.sweep()
+    assert (await store.append(transition("a", Indicator.STOPPED))).sequence == 3
+    disk.clock.now += DAY_MS
+    await store.sweep()
+    assert (await store.append(transition("a"))).sequence == 1
+    assert (await store.append(transition("open"))).sequence == 2
+    await store.close(is_clean=True)
+
+
+APPENDER = """
+import asyncio, sys
+from pathlib import Path
+from tests.conformance.outbox_store import transition
+from tests.outbox.test_sqlite import Disk
+
+async def main():
+    store = await Disk(Path(sys.argv[1]), inline=False).open(max_rows=10**6)
+    async def appending(name):
+        while True:
+            recorded = await store.append(transition(name))
+            print(name, recorded.sequence, flush=True)
+    await asyncio.gather(*(appending(f"s{n}") for n in range(8)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def appender(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", APPENDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    process.kill()
+    process.communicate(timeout=10)
+
+
+async def test_what_was_acknowledged_survives_kill_9(disk: Disk, appender: "subprocess.Popen[str]") -> None:
+    assert appender.stdout
+    lines = [appender.stdout.readline() for _ in range(400)]
+    with pytest.raises(StoreError, match=f"held by process {appender.pid}"):
+        await disk.open()
+    appender.kill()
+    lines += appender.communicate(timeout=10)[0].splitlines()
+    acknowledged = {
+        (name, int(number)) for name, number in (line.split() for line in lines if line.count(" ") == 1)
+    }
+    store = await disk.open(max_rows=10**6)
+    kept = await store.deliveries(Selection(endpoint="all", limit=10**6))
+    assert len(kept) >= len(acknowledged)
+    for session in {name for name, _ in acknowledged}:
+        last = max(number for name, number in acknowledged if name == session)
+        assert sum(row.key[1] == session for row in kept) in (last, last + 1)
+    await store.close(is_clean=True)
+
+
+FULL_DISK = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from relay.errors import OutboxFull, Unavailable
+from tests.conformance.outbox_store import transition
+from tests.outbox.test_sqlite import Disk
+
+async def main():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    disk = Disk(Path(sys.argv[1]), inline=False)
+    store = await disk.open(max_rows=10**6)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    await store.append(transition())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+    refused, number = 0, 0
+    while refused < 20:
+        try:
+            number = (await store.append(transition())).sequence
+        except Unavailable:
+            refused += 1
+    assert store.trouble, "a store that refuses must say so"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    after = (await store.append(transition())).sequence
+    assert after == number + 21, (number, after)
+    assert store.trouble is None
+    assert len(disk.refused) == 20, disk.refused
+    await store.close(is_clean=True)
+    print("recovered", number)
+
+asyncio.run(main())
+"""
+
+
+def test_a_full_disk_refuses_is_told_and_recovers_by_itself(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.startswith("recovered"), done.stderr
+    with apsw.Connection(str(tmp_path / "outbox.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").get == "ok"
