@@ -19,13 +19,15 @@ class BadTrace(ValueError):  # noqa: N818 - names the input
 def read_trace(path: Path) -> list[Ms]:
     """Key times in milliseconds, ascending, from a file of one integer a line. Raises BadTrace, OSError."""
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        lines = file.read(MAX_TRACE_BYTES).split()
+        lines = file.read(MAX_TRACE_BYTES).splitlines()
     times: list[Ms] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(map(bytes.strip, lines), start=1):
+        if not line:
+            continue
         if not line.isdigit() or len(line) > 15:
             raise BadTrace(f"line {number}: wanted whole milliseconds since the first key")
         times.append(float(line))
-        if number > 1 and times[-1] < times[-2]:
+        if len(times) > 1 and times[-1] < times[-2]:
             raise BadTrace(f"line {number}: wanted times in ascending order")
     if not times:
         raise BadTrace("the trace is empty: wanted one integer a line")

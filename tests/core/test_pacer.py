@@ -172,15 +172,20 @@ def test_want_stopped(row: Row) -> None:
 
 
 def expect(row: Row, indicator: Indicator) -> None:
-    wish = decide(row.pacer, NOW, T, row.reach)
+    pacer = replace(row.pacer)
+    wish = decide(pacer, NOW, T, row.reach)
     assert wish == (Wish(indicator, 3000, row.sends) if row.sends else None)
     if row.sends is None:
-        assert wake_at(row.pacer, NOW) == row.wakes
+        assert wake_at(pacer, NOW) == row.wakes
 
 
 def test_a_stop_waiting_for_the_gate_is_not_sent_to_an_empty_screen() -> None:
     pacer = on(gate_at=GATE, visible_ms=500, **SPOKEN)
     assert decide(pacer, GATE, T, TERMINAL) is None
+
+
+def test_a_gate_does_not_open_for_a_clock_that_steps_back() -> None:
+    assert decide(off(gate_at=GATE, **FRESH), NOW - 90_000, T, EXPLICIT) is None
 
 
 # What is wanted.

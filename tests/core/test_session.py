@@ -136,6 +136,25 @@ def test_a_private_event_changes_no_duration() -> None:
     assert machine.sent[0].wish.duration_ms == 3000
 
 
+# Durations.
+
+
+def test_an_event_without_a_duration_means_the_gateways() -> None:
+    machine = Machine()
+    machine.act(Kind.KEYSTROKE, duration_ms=9000, at=0)
+    machine.keystroke(at=8000)
+    machine.run_until(9000)
+    assert [sent.wish.duration_ms for sent in machine.sent if sent.indicator is TYPING] == [9000, 3000]
+
+
+def test_a_heartbeat_keeps_the_duration_of_its_thought() -> None:
+    machine = Machine(ticks=False)
+    machine.act(Kind.THINKING, actor="bot", thinking_id="t1", duration_ms=5000, at=0)
+    machine.act(Kind.HEARTBEAT, actor="bot", thinking_id="t1", at=1000)
+    machine.run_until(5000)
+    assert [(sent.at, sent.wish.duration_ms) for sent in machine.sent] == [(300, 5000), (4600, 5000)]
+
+
 # Order.
 
 

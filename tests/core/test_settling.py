@@ -216,6 +216,25 @@ def test_terminal_mode_stops_what_may_be_visible_and_gains_enough() -> None:
     assert machine.told() == ["0 typing", "4000 typing_stopped"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_public", "is_stopped"),
+    [(None, True, False), (Kind.CLEARED, False, False), (Kind.CLEARED, True, True)],
+)
+def test_in_terminal_mode_only_a_public_end_stops_what_a_silence_left_to_lapse(
+    kind: Kind | None,
+    is_public: bool,  # noqa: FBT001 - a column of the table
+    is_stopped: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """The refresh at 2300 is of unknown fate: maybe visible until 8300, the gate opens at 7300, silence at 6100."""
+    machine = exact(accepted(), timed_out(2000), reach=TERMINAL)
+    machine.keystroke(at=0)
+    machine.keystroke(at=100)
+    if kind is not None:
+        machine.act(kind, at=6500, is_public=is_public, actor="ann" if is_public else "shy")
+    machine.finish()
+    assert machine.told() == ["0 typing", "2300 typing", "7300 typing_stopped"][: 2 + is_stopped]
+
+
 def test_whoever_types_on_after_a_stop_of_unknown_fate_is_shown_at_the_gate() -> None:
     """The stop may have been applied: the typing shown before it can no longer be counted on."""
     machine = exact(
