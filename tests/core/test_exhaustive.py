@@ -26,6 +26,7 @@ def test_every_script_of_four_instants_keeps_every_promise(reach: Reach) -> None
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("reach", PLATFORMS, ids=NAMES)
 def test_every_script_of_five_instants_keeps_every_promise(reach: Reach) -> None:
     for answers in latencies(3):

@@ -47,6 +47,7 @@ def test_seeded_lives_keep_every_promise(batch: int) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("batch", range(100))
 def test_very_many_seeded_lives_keep_every_promise(batch: int) -> None:
     for seed in range(10_000 + batch * 1000, 10_000 + batch * 1000 + 1000):
@@ -133,7 +134,7 @@ class LongLife(Life):
     """The same, by hand and for hours."""
 
 
-TestLongLife = pytest.mark.long(LongLife.TestCase)
+TestLongLife = pytest.mark.timeout(36_000)(pytest.mark.long(LongLife.TestCase))
 TestLongLife.settings = settings(
     max_examples=5000, stateful_step_count=80, deadline=None, suppress_health_check=QUIET
 )

@@ -14,7 +14,7 @@ from relay.core.indicator import Indicator
 from relay.core.moments import NEVER, Ms
 from relay.core.pacer import Pacer, Reach
 from relay.core.session import MAX_ACTORS, Change, Session, Verdict, strongest
-from relay.core.timings import Timings
+from relay.core.timings import TICK_MS, Timings
 from tests.core.machine import ADDRESS, GUEST, TERMINAL, Machine, accepted, activity, script
 
 TYPING, PAUSED, STOPPED = Indicator.TYPING, Indicator.PAUSED, Indicator.STOPPED
@@ -330,11 +330,13 @@ def test_absorbing_a_keystroke_leaves_the_session_as_observing_it(
         return
     absorbing, observing = deepcopy(machine.session), deepcopy(machine.session)
     changes: list[Change] = []
+    # A refresh that has just come due is the wheel's to send, within a tick.
     if absorbing.absorb(activity(Kind.KEYSTROKE), machine.now):
         observing.observe(activity(Kind.KEYSTROKE), machine.now, changes)
         assert absorbing == observing
         assert changes == []
-        assert observing.wish(machine.now) is None
+        is_the_wheels = machine.alarm <= machine.now < machine.alarm + TICK_MS
+        assert is_the_wheels or observing.wish(machine.now) is None
 
 
 def test_the_second_keystroke_of_a_lone_typist_is_absorbed() -> None:
