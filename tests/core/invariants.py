@@ -16,7 +16,8 @@ from relay.core.indicator import Indicator
 from relay.core.moments import NEVER, Ms
 from relay.core.outcome import Expired, Refused
 from relay.core.timings import MUTE_MS, TICK_MS
-from tests.core.machine import Cleared, Crashed, Entry, Freed, Machine, Sent, Told
+from tests.core.diary import Cleared, Crashed, Entry, Freed, Sent, Told
+from tests.core.machine import Machine
 
 TYPING, PAUSED, STOPPED = Indicator.TYPING, Indicator.PAUSED, Indicator.STOPPED
 Check = Callable[[Machine], None]

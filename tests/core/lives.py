@@ -8,11 +8,8 @@ from relay.core.activity import Activity, Kind
 from relay.core.indicator import Indicator
 from relay.core.pacer import Reach
 from relay.core.timings import Timings
-from tests.core.invariants import Lives, hold_everywhere, join, one_entry
-from tests.core.machine import (
-    ADDRESS,
+from tests.core.answers import (
     Answer,
-    Machine,
     accepted,
     cool_off,
     expired,
@@ -21,6 +18,8 @@ from tests.core.machine import (
     timed_out,
     unauthorised,
 )
+from tests.core.invariants import Lives, hold_everywhere, join, one_entry
+from tests.core.machine import ADDRESS, Machine
 
 REACHES = tuple(
     Reach(shows_paused=pauses, can_stop=stops, message_clears=clears, is_explicit=explicit)

@@ -12,7 +12,6 @@ diary it leaves.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, repeat
 from typing import Any
 
 from relay.core import pacer as pacing
@@ -22,10 +21,11 @@ from relay.core.deadlines import Wheel
 from relay.core.engagement import Reason
 from relay.core.indicator import Address, Cause, Indicator, Wish
 from relay.core.moments import NEVER, Ms
-from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
-from relay.core.pacer import Pacer, Reach, Settled
+from relay.core.pacer import Pacer, Reach
 from relay.core.session import Change, Session, Verdict, strongest
 from relay.core.timings import TICK_MS, Timings
+from tests.core.answers import Answer, script
+from tests.core.diary import Cleared, Crashed, Entry, Freed, Sent, Told
 
 ADDRESS = Address("chat-1", "guest-1")
 GUEST = Reach()
@@ -36,126 +36,6 @@ CONVERGES_MS: Ms = 900_000
 
 def activity(kind: Kind, actor: str = "ann", **fields: Any) -> Activity:  # the fields of Activity, by name
     return Activity("guest", ADDRESS, "test", actor, kind)._replace(**fields)
-
-
-# What the platform answers.
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`after_ms` from send to completion; the guest's screen has it `arrives_ms` after the send, or never (None)."""
-
-    outcome: Outcome
-    after_ms: Ms = 0
-    arrives_ms: Ms | None = None
-
-
-def accepted(rtt_ms: Ms = 0, *, one_way_ms: Ms | None = None) -> Answer:
-    return Answer(Shown(200, rtt_ms), rtt_ms, rtt_ms if one_way_ms is None else one_way_ms)
-
-
-def cool_off(wait_ms: Ms | None = None, *, after_ms: Ms = 0) -> Answer:
-    return Answer(CoolOff(429, wait_ms, for_session=True), after_ms)
-
-
-def server_error(after_ms: Ms = 0) -> Answer:
-    return Answer(Unreachable(Failure.SERVER, 500), after_ms)
-
-
-def timed_out(after_ms: Ms = 2000, *, arrives_ms: Ms | None = None) -> Answer:
-    """No answer in time; what was aborted may still be applied, `arrives_ms` after the send."""
-    return Answer(Unreachable(Failure.TIMEOUT, is_unknown=True), after_ms, arrives_ms)
-
-
-def unauthorised(after_ms: Ms = 0) -> Answer:
-    return Answer(Unauthorised(), after_ms)
-
-
-def expired(after_ms: Ms = 0) -> Answer:
-    return Answer(Expired(), after_ms)
-
-
-def refused(after_ms: Ms = 0, code: str = "not_found") -> Answer:
-    return Answer(Refused(404, code), after_ms)
-
-
-def script(*answers: Answer, then: Answer | None = None) -> Iterator[Answer]:
-    """These answers in turn, and `then` (accepted at once) for ever."""
-    return chain(answers, repeat(then or accepted()))
-
-
-# What is written down.
-
-
-@dataclass(slots=True)
-class Sent:
-    """One request: `desired` is what the public actors added up to at that instant, `life` which process sent it."""
-
-    at: Ms
-    wish: Wish
-    desired: Indicator
-    answer: Answer
-    life: int
-    done_at: Ms | None = None
-    settled: Settled | None = None
-
-    @property
-    def indicator(self) -> Indicator:
-        return self.wish.indicator
-
-    @property
-    def arrives_at(self) -> Ms | None:
-        return None if self.answer.arrives_ms is None else self.at + self.answer.arrives_ms
-
-    @property
-    def is_direct(self) -> bool:
-        return self.wish.cause is Cause.DIRECT
-
-    @property
-    def is_accepted(self) -> bool:
-        return self.done_at is not None and isinstance(self.answer.outcome, Shown)
-
-    @property
-    def is_unknown(self) -> bool:
-        outcome = self.answer.outcome
-        return self.done_at is not None and isinstance(outcome, Unreachable) and outcome.is_unknown
-
-
-@dataclass(frozen=True, slots=True)
-class Cleared:
-    """The platform took the indicator away because the agent's message arrived."""
-
-    at: Ms
-
-
-@dataclass(frozen=True, slots=True)
-class Crashed:
-    """The process died; its successor's gate opens at `gate_at`."""
-
-    at: Ms
-    gate_at: Ms
-
-
-@dataclass(frozen=True, slots=True)
-class Freed:
-    """The session had nothing left to do or to remember, and was dropped."""
-
-    at: Ms
-
-
-Entry = Sent | Cleared | Crashed | Freed
-"""The diary's order is that of completions, clearings, crashes and forgettings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A change of the session's state; `known` diary entries preceded it, `may_send`: the gate was open."""
-
-    change: Change
-    life: int
-    session_no: int
-    may_send: bool
-    known: int
 
 
 @dataclass(slots=True, repr=False)

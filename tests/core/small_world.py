@@ -10,8 +10,9 @@ from itertools import product
 from relay.core.activity import Activity, Kind
 from relay.core.pacer import Reach
 from relay.core.timings import StopMode, Timings
+from tests.core.answers import Answer, accepted, script
 from tests.core.invariants import hold_everywhere, join
-from tests.core.machine import Answer, Machine, accepted, activity, script
+from tests.core.machine import Machine, activity
 
 SMALL = Timings(
     duration_ms=6,

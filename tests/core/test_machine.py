@@ -20,6 +20,7 @@ from relay.core.indicator import Indicator
 from relay.core.moments import Ms
 from relay.core.pacer import Reach
 from relay.core.timings import TICK_MS, Timings
+from tests.core.answers import Answer, accepted, script
 from tests.core.invariants import (
     EVERYWHERE,
     calls_within,
@@ -30,7 +31,7 @@ from tests.core.invariants import (
     visible_after,
 )
 from tests.core.lives import GAPS_MS, PEOPLE, REACHES, SETTINGS, Weather, live, watch, word
-from tests.core.machine import GUEST, TERMINAL, Answer, Machine, accepted, script, typed
+from tests.core.machine import GUEST, TERMINAL, Machine, typed
 
 TYPING, PAUSED, STOPPED = Indicator.TYPING, Indicator.PAUSED, Indicator.STOPPED
 T = Timings()

@@ -15,7 +15,8 @@ from relay.core.moments import NEVER, Ms
 from relay.core.pacer import Pacer, Reach
 from relay.core.session import MAX_ACTORS, Change, Session, Verdict, strongest
 from relay.core.timings import TICK_MS, Timings
-from tests.core.machine import ADDRESS, GUEST, TERMINAL, Machine, accepted, activity, script
+from tests.core.answers import accepted, script
+from tests.core.machine import ADDRESS, GUEST, TERMINAL, Machine, activity
 
 TYPING, PAUSED, STOPPED = Indicator.TYPING, Indicator.PAUSED, Indicator.STOPPED
 T = Timings()

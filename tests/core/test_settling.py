@@ -7,12 +7,8 @@ from relay.core.indicator import Cause, Indicator
 from relay.core.moments import Ms
 from relay.core.pacer import Reach
 from relay.core.timings import Timings
-from tests.core.invariants import calls_within, hold_everywhere, visible
-from tests.core.machine import (
-    GUEST,
-    TERMINAL,
+from tests.core.answers import (
     Answer,
-    Machine,
     accepted,
     cool_off,
     expired,
@@ -20,9 +16,10 @@ from tests.core.machine import (
     script,
     server_error,
     timed_out,
-    typed,
     unauthorised,
 )
+from tests.core.invariants import calls_within, hold_everywhere, visible
+from tests.core.machine import GUEST, TERMINAL, Machine, typed
 
 TYPING, PAUSED, STOPPED = Indicator.TYPING, Indicator.PAUSED, Indicator.STOPPED
 T = Timings()
