@@ -21,6 +21,9 @@ from relay.outbox.sqlite_file import open_for_checkpoints
 START_PAGES = 8_000
 """32 MiB. Smaller means copying hot pages more often; larger means a longer recovery and more disk."""
 
+PASSES = 2
+"""The first takes as long as some hundred pages of commits; the second leaves the writer only those of its own time."""
+
 IDLE_PAGES = 250
 """A quiet writer finishes the log itself from this size on."""
 
@@ -87,11 +90,12 @@ class Checkpoints:
             self._wanted.wait()
             if self._is_closing:
                 break
-            with contextlib.suppress(apsw.Error, OSError):  # as above
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                # SQLite leaves the sync of the file to the checkpoint that reaches the log's end. That is the
-                # writer's, and would find all of these pages to sync: 10 to 20 ms between two commits.
-                os.fdatasync(self._file)
+            for _ in range(PASSES):
+                with contextlib.suppress(apsw.Error, OSError):  # as above
+                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                    # SQLite leaves the sync of the file to the checkpoint that reaches the log's end. That is the
+                    # writer's, and would find all of these pages to sync: 10 to 20 ms between two commits.
+                    os.fdatasync(self._file)
             self._is_tail_left.set()
             self._wanted.clear()
         connection.close()
