@@ -283,6 +283,8 @@ def settle(
             return Settled(pacer.tries + 1, is_given_up=True)
         case Expired():  # nothing was shown and no try was spent: choose again at once
             _restore_freshness(pacer, wish)
+            if wish.cause is Cause.DIRECT:
+                pacer.order = wish
             return Settled(pacer.tries, is_given_up=False)
         case CoolOff() | Unauthorised() | Unreachable():
             _restore_freshness(pacer, wish)

@@ -148,12 +148,14 @@ def watch() -> Callable[[Machine], None]:
 
 
 def befall(machine: Machine, chance: random.Random, number: int) -> None:
-    """One thing happens: mostly somebody acts, sometimes an order comes, now and then the process dies."""
+    """One thing happens: mostly somebody acts, sometimes an order comes, now and then a circuit opens or the process dies."""
     luck = chance.random()
     if luck < 0.92:
         machine.hear(word(chance, seq=number))
     elif luck < 0.96:
         machine.order(chance.choice(list(Indicator)), duration_ms=chance.choice((100, 3000, 10_000)))
+    elif luck < 0.97:
+        machine.circuit_open_until = machine.now + chance.choice((500, 10_000, 40_000))
     elif luck < 0.98:
         machine.crash()
     elif machine.session is not None:

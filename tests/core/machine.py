@@ -57,6 +57,7 @@ class Machine:
     sessions: int = 0
     gate_at_start: Ms = -NEVER
     alarm: Ms = NEVER
+    circuit_open_until: Ms = -NEVER
     watch: Callable[["Machine"], None] | None = None
 
     def __repr__(self) -> str:
@@ -221,7 +222,8 @@ class Machine:
 
     def _reconcile(self, changes: list[Change]) -> None:
         assert self.session is not None
-        may_send = pacing.standing(self.session.pacer, self.now).value.endswith(".o")
+        is_open = pacing.standing(self.session.pacer, self.now).value.endswith(".o")
+        may_send = is_open and self.now >= self.circuit_open_until
         known = len(self.diary)
         self.changes += [Told(change, self.life, self.sessions, may_send, known) for change in changes]
         self._tell(self.session)
@@ -241,6 +243,9 @@ class Machine:
         if wish is None:
             return
         assert self.flight is None, "two requests in flight"
+        if self.now < self.circuit_open_until:
+            pacing.hold(session.pacer, self.now, self.timings)
+            return
         pacing.send(session.pacer, wish, self.now, self.timings, jitter=self.jitter())
         desired = strongest(self.public_indicators())
         self.flight = Sent(self.now, wish, desired, next(self.answers), self.life)

@@ -305,6 +305,13 @@ def test_after_a_renewal_the_payload_is_chosen_afresh() -> None:
     assert machine.told() == ["0 typing", "2300 typing", "2350 paused"]
 
 
+def test_a_direct_order_survives_an_expired_token() -> None:
+    machine = exact(expired(50))
+    machine.order(PAUSED, at=0)
+    machine.finish()
+    assert machine.told() == ["0 paused", "50 paused"]
+
+
 # MUTE.
 
 
@@ -470,3 +477,25 @@ def test_a_duration_the_interval_cannot_bridge_pulses_at_the_interval() -> None:
     machine.run_until(8200)
     assert [sent.at for sent in machine.sent] == [0, 2000, 4000, 6000, 8000]
     assert visible(machine)[0] == (0, 1000)
+
+
+# An open circuit.
+
+
+def test_a_stop_waits_out_an_open_circuit() -> None:
+    machine = exact()
+    machine.keystroke(at=0)
+    machine.circuit_open_until = 5000
+    machine.message(at=100)
+    machine.finish()
+    assert machine.told() == ["0 typing", "6000 typing_stopped"]
+
+
+def test_typing_that_met_an_open_circuit_is_chosen_afresh_an_interval_later() -> None:
+    machine = exact()
+    machine.circuit_open_until = 1000
+    machine.keystroke(at=0)
+    machine.act(Kind.CLEARED, at=500)
+    machine.keystroke(at=600, actor="ben")
+    machine.run_until(2100)
+    assert machine.told() == ["2000 typing"]
