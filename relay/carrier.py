@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from relay.core import pacer as pacing
 from relay.core.engagement import Broadcast
-from relay.core.indicator import Address, Rank, SessionKey, Wish
+from relay.core.indicator import Address, Indicator, Rank, SessionKey, Wish
 from relay.core.moments import Ms
 from relay.core.outcome import Expired, Failure, Outcome, Refused, Unauthorised, Unreachable
 from relay.core.pacer import Settled
@@ -38,13 +38,18 @@ class Carrier:
     async def carry(self, key: SessionKey) -> None:
         """Tell the platform what the session wants now, if anything; call with a permit and a slot in hand."""
         session = self._flow.sessions.get(key)
-        if session is None or session.wish(self._flow.world.now()) is None:
+        wish = session.wish(self._flow.world.now()) if session is not None else None
+        if session is None or wish is None:
             return
         platform = self._flow.platforms[key[0]]
         deadline_ms = self._flow.world.now() + self._flow.timings.request_timeout_ms
-        liveness = await platform.gateway.probe(session.address, deadline_ms=deadline_ms)
+        liveness = Liveness.UNKNOWN
+        if (
+            wish.indicator is Indicator.TYPING
+        ):  # a stop is sent in any case: its own answer says whether it was late
+            liveness = await platform.gateway.probe(session.address, deadline_ms=deadline_ms)
         is_expired = await self._attempt(session, platform, liveness, deadline_ms, is_second=False)
-        if is_expired and await platform.throttle.permit(Rank.STOP, deadline_ms=deadline_ms):
+        if is_expired and await platform.throttle.permit(Rank.STOP, deadline_ms):
             await self._attempt(session, platform, liveness, deadline_ms, is_second=True)
         self._flow.look_at(session, self._flow.world.now())
 

@@ -46,7 +46,7 @@ class Throttle(Protocol):
 
     def mark(self, key: SessionKey, rank: Rank) -> None: ...
     def unmark(self, key: SessionKey) -> None: ...
-    async def permit(self, rank: Rank, *, deadline_ms: Ms) -> bool: ...
+    async def permit(self, rank: Rank, deadline_ms: Ms) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,8 @@ class Flow:
         session = self.sessions.get(key)
         if session is None:
             pacer = Pacer(gate_at=self._gate_at)
-            session = Session(key, address, source, self.timings, self._reaches[key[0]], pacer)
+            reach, now = self._reaches[key[0]], self.world.now()
+            session = Session(key, address, source, self.timings, reach, pacer, touched=now, changed_at=now)
             self.sessions.add(session)
         return session
 

@@ -31,6 +31,9 @@ logger = logging.getLogger("relay.gateway")
 
 CARRIERS = 16
 
+SHORTEST_SLEEP_S = 0.001
+"""A rest of rounding (a billionth of a second) would be slept for again and again without the clock moving."""
+
 
 SHORTEST_SLEEP_S = 0.001
 """The event loop's own grain; what leaks meanwhile is served in one go."""
@@ -198,7 +201,7 @@ class Throttle:
                 await lane.has_news.wait()  # for as long as there is nothing to do
             wait_s = max(self._gate.wait_ms(self._now()) / 1000, lane.next_permit_s())
             if wait_s > 0:
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(max(wait_s, SHORTEST_SLEEP_S))
                 continue  # the gate may have closed meanwhile, the work may be gone
             # At once: there is a permit, and nobody else takes from this limiter.
             await lane.limiter.acquire()

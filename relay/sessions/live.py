@@ -99,14 +99,19 @@ class LiveSessions:
         return (self._wheel.tick + 1) * TICK_MS / 1000
 
     def _tick(self) -> None:
-        self._timer = None
-        now = self._now()
-        self._on_lag(now - (self._wheel.tick + 1) * TICK_MS)
-        is_finished = self._serve(now)
+        # The timer fired, so its tick has come, whatever the last digit of the clock says.
+        due = (self._wheel.tick + 1) * TICK_MS
+        now = max(self._now(), due)
+        self._on_lag(now - due)
+        is_finished = self._serve(
+            now
+        )  # `_timer` stands meanwhile, so that what is armed in there starts no other
         if not is_finished:
             self._timer = self._loop.call_soon(self._tick)
         elif self._wheel.live:
             self._timer = self._loop.call_at(self._next_tick_s(), self._tick)
+        else:
+            self._timer = None
 
     def _serve(self, now: Ms) -> bool:
         """One slice; False if sessions that are due are left."""
