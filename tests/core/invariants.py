@@ -94,6 +94,8 @@ def leading_edge(m: Machine) -> None:
         if told.change.state is TYPING and told.may_send and not _shows_typing(m, told):
             late = TICK_MS if told.change.reason is Reason.THINKING else 0
             at = told.change.at
+            if late and any(at < other.change.at <= at + late for other in m.changes):
+                continue  # over before the tick that would have shown it
             assert any(s.indicator is TYPING and at <= s.at <= at + late for s in m.sent), told
 
 
