@@ -15,7 +15,7 @@ chosen when the permit is in hand. If a fact cannot be recorded, that is counted
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from relay.core import pacer as pacing
 from relay.core.activity import Activity, Kind
@@ -38,7 +38,7 @@ DRAIN_LOOK_S = 0.02
 DRAIN_SLICE = 500
 """Sessions ended at shutdown between two turns of the loop."""
 
-Recording = asyncio.Future[object]
+Recording = asyncio.Future[Any]  # Any: what the outbox knows of a record is its own business
 
 
 class Throttle(Protocol):

@@ -38,7 +38,9 @@ class Observer:
         self._lag = metrics.gauge(TICK_LAG)
         self._sampled = Sampled()
         metrics.watch(COALESCING_RATIO, lambda: {(): self.coalescing})
-        metrics.watch(DISPLAY_RATE, lambda: {(k,): tally.display_rate for k, tally in self.by_gateway.items()})
+        metrics.watch(
+            DISPLAY_RATE, lambda: {(k,): tally.display_rate for k, tally in self.by_gateway.items()}
+        )
 
     @property
     def coalescing(self) -> float:

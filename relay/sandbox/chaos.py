@@ -96,3 +96,17 @@ class Mischief:
 
     def delay_ms(self) -> Ms:
         return self.chaos.latency_ms * self._random.random() ** 2
+
+
+def scaled(amount: float, *, seed: int = 1, token_life_s: float = 60) -> Chaos:
+    """The usual misbehaviour times `amount`: 0 behaves, 1 is the default, 10 a bad day. Tokens live a minute."""
+    usual = Chaos()
+    if amount == 0:
+        return Chaos.none()
+    return usual.changed(
+        seed=seed,
+        rate_429=min(1.0, usual.rate_429 * amount),
+        rate_5xx=min(1.0, usual.rate_5xx * amount),
+        latency_ms=usual.latency_ms * amount,
+        token_life_s=token_life_s,
+    )

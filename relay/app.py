@@ -1,0 +1,201 @@
+"""The composition root: settings become an assembly, two listeners are put before it, and all of it stops in order.
+
+    start   outbox (open sessions of a dead process closed) ─► platforms ─► river ─► operations ─► public ─► `ready`
+    stop    not ready ─► refuse (503) ─► stop sessions, tell the platform (3 s) ─► callbacks (5 s) ─► close stores
+
+Read it from top to bottom; nothing is decided here but what is built and in which order.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from relay.assembly import Assembly, unix_ms
+from relay.core.activity import Activity
+from relay.core.indicator import Address
+from relay.errors import SettingsError
+from relay.ingest import Accepted, Beyond, BroadcastRequest, BroadcastResult, Credentials, Doors, Listener
+from relay.ingest.listener import BACKLOG, assert_compiled_parser
+from relay.observe.health import Check, Health
+from relay.observe.lag import LoopLag
+from relay.observe.metrics import Metrics
+from relay.observe.series import LOOP_LAG
+from relay.operate.doors import OperatorDoors
+from relay.settings.models import Settings, is_loopback
+
+log = logging.getLogger("relay.app")
+
+CLOSE_S = 1.0
+"""For answers under way when the listeners close; everything before them has its own deadline."""
+
+
+WRITER_TURN_S = 0.0005
+"""How long a busy loop may keep the outbox's writer from the interpreter: at the usual 5 ms it starves (measured: 2,000
+deliveries take 12.5 s instead of 3.5)."""
+
+
+@dataclass(slots=True)
+class Relay:
+    """A running relay: where it listens, and how to stop it. Make it with `start`."""
+
+    settings: Settings
+    assembly: Assembly
+    doors: Doors
+    lag: LoopLag
+    public: "Site"
+    operations: "Site"
+    is_stopping: bool = False
+
+    async def stop(self) -> None:
+        """In at most ten seconds; callable once."""
+        self.is_stopping = self.doors.is_draining = True
+        await self.assembly.drain()
+        await self.public.close()
+        await self.operations.close()
+        self.lag.stop()
+        await self.assembly.close()
+
+
+class Site:
+    """One listener on one address; port 0 takes a free one."""
+
+    def __init__(self, runner: web.ServerRunner, host: str) -> None:
+        self._runner = runner
+        self._host = host
+
+    @classmethod
+    async def open(cls, server: web.Server, host: str, port: int) -> "Site":
+        """Raises SettingsError where the address cannot be had."""
+        runner = web.ServerRunner(server, shutdown_timeout=CLOSE_S)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        except OSError as why:
+            await runner.cleanup()
+            raise SettingsError(
+                f"cannot listen on {host} port {port}: {why.strerror}; choose another port"
+            ) from None
+        return cls(runner, host)
+
+    @property
+    def url(self) -> str:
+        port = self._runner.addresses[0][1]
+        return f"http://[{self._host}]:{port}" if ":" in self._host else f"http://{self._host}:{port}"
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+
+async def start(settings: Settings) -> Relay:
+    """A relay that accepts on both listeners. Raises SettingsError, StoreError."""
+    assert_compiled_parser()
+    sys.setswitchinterval(WRITER_TURN_S)
+    _refuse_open_operations(settings)
+    metrics = Metrics()
+    credentials = Credentials(settings, wall=unix_ms)
+    assembly = await Assembly.open(settings, metrics=metrics)
+    lag = LoopLag(asyncio.get_running_loop())
+    metrics.watch(LOOP_LAG, lambda: {(): lag.lag_ms / 1000})
+    doors = Doors(
+        settings, credentials, _beyond(assembly), metrics=metrics, now=assembly.flow.world.now, wall=unix_ms
+    )
+    await assembly.start()
+    try:
+        sites = await _listen(settings, assembly, doors, lag)
+    except SettingsError:
+        await assembly.close()
+        raise
+    lag.start()
+    if credentials.is_open:
+        log.warning("no source is configured: every caller on this machine may post, and none from elsewhere")
+    return Relay(settings, assembly, doors, lag, *sites)
+
+
+async def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
+    """Run until SIGTERM or SIGINT; says one `ready …` line when both listeners accept. A second signal ends at once."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    relay = await start(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stop, number)
+    say(f"ready public={relay.public.url} operations={relay.operations.url}")
+    await stop.wait()
+    log.info("stopping")
+    await relay.stop()
+    log.info("stopped")
+
+
+def _on_signal(stop: asyncio.Event, number: int) -> None:
+    if stop.is_set():
+        os._exit(128 + number)  # asked twice: whoever asks knows what is lost; what is recorded is on disk
+    stop.set()
+
+
+async def _listen(settings: Settings, assembly: Assembly, doors: Doors, lag: LoopLag) -> tuple[Site, Site]:
+    """(public, operations); operations first, so that a probe sees the relay before its callers do."""
+
+    def health() -> Health:
+        serving = Check(
+            "serving", not doors.is_draining, "the relay is stopping" if doors.is_draining else ""
+        )
+        return Health(lag.lag_ms, (serving, *assembly.checks()))
+
+    metrics, now = assembly.metrics, assembly.flow.world.now
+    operator = OperatorDoors(settings.operations, assembly, health=health)
+    operations = await Site.open(
+        Listener(operator, settings.server, metrics=metrics, now=now),
+        settings.operations.host,
+        settings.operations.port,
+    )
+    try:
+        listener = Listener(doors, settings.server, metrics=metrics, now=now)
+        public = await Site.open(listener, settings.server.host, settings.server.port)
+    except SettingsError:
+        await operations.close()
+        raise
+    return public, operations
+
+
+def _beyond(assembly: Assembly) -> Beyond:
+    """What stands behind the public doors, as they ask for it."""
+    flow = assembly.flow
+
+    async def broadcast(asked: BroadcastRequest) -> BroadcastResult:
+        done = await assembly.orders.broadcast(
+            (asked.gateway, asked.address.session_id),
+            asked.address,
+            indicator=asked.indicator,
+            duration_ms=asked.duration_ms,
+            source=asked.source,
+        )
+        return BroadcastResult(True, done.latency_ms, done.audit_id, done.status)  # noqa: FBT003 - in the order shown
+
+    def accept(activities: Sequence[Activity]) -> Accepted:
+        told = flow.accept(activities)
+        return Accepted(told.accepted, told.stale)
+
+    return Beyond(tuple(flow.platforms), _check_address(assembly), accept, broadcast)
+
+
+def _check_address(assembly: Assembly) -> Callable[[str, Address], str | None]:
+    """A live session's address was checked when it began; that another is posted for it is the river's to say."""
+    flow = assembly.flow
+
+    def check(gateway: str, address: Address) -> str | None:
+        is_alive = flow.sessions.get((gateway, address.session_id)) is not None
+        return None if is_alive else flow.platforms[gateway].gateway.validate(address)
+
+    return check
+
+
+def _refuse_open_operations(settings: Settings) -> None:
+    if not is_loopback(settings.operations.host):
+        raise SettingsError(
+            "operations.host: this listener asks nobody who they are, so it listens on loopback only; "
+            "reach it through a tunnel or a proxy that does ask"
+        )

@@ -1,0 +1,213 @@
+"""The relay without its doors: outbox, platforms, river and orders, built from settings in the order they depend.
+
+    outbox ◄── record ── flow ◄── carrier ◄── throttle ──► gateway
+                          ▲
+                        orders
+
+The server (`relay.app`) puts listeners before it; the in-process broadcaster (`relay.broadcaster`) uses it as it is.
+"""
+
+import asyncio
+import gc
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from relay.carrier import Carrier
+from relay.core.ids import uuid7
+from relay.core.indicator import SessionKey
+from relay.core.moments import NEVER, Ms, UnixMs
+from relay.errors import SettingsError
+from relay.flow import DRAIN_S, Flow, Platform, Surroundings
+from relay.gateway.guest import GuestGateway
+from relay.gateway.port import HealthState
+from relay.gateway.throttle import Throttle
+from relay.observe.health import Check
+from relay.observe.metrics import Metrics
+from relay.observe.observer import Observer
+from relay.observe.series import (
+    ATTEMPT_SECONDS,
+    ATTEMPTS,
+    COMMIT_ROWS,
+    COMMIT_SECONDS,
+    LIMITER_HEADROOM,
+    NOT_RECORDED,
+    SESSIONS,
+)
+from relay.orders import Orders
+from relay.outbox.outbox import Outbox
+from relay.outbox.store import Listener
+from relay.settings.models import Gateway as GatewaySettings
+from relay.settings.models import Settings
+
+DELIVERY_DRAIN_S = 5.0
+"""How long callbacks on their way may take at a shutdown; the rest stays pending, and leaves at the next start."""
+
+GC_GENERATION_2 = 100
+"""Full collections are ten times rarer than by default: with what lives long frozen, they find little."""
+
+
+def unix_ms() -> UnixMs:
+    return time.time_ns() // 1_000_000
+
+
+def surroundings(wall: Callable[[], UnixMs]) -> Surroundings:
+    """The real world, on the running loop's clock."""
+    loop = asyncio.get_running_loop()
+    return Surroundings(
+        now=lambda: loop.time() * 1000,
+        wall=wall,
+        jitter=random.random,
+        audit_id=lambda: uuid7(wall(), secrets.randbits(74)),
+    )
+
+
+@dataclass(slots=True)
+class _Joined:
+    """One platform while it is being built: the throttle carries what the carrier, made last, knows how to."""
+
+    gateway: GuestGateway
+    throttle: Throttle
+
+
+class Assembly:
+    """Make it with `open`; then `start`, and in the end `drain` and `close`, each once."""
+
+    def __init__(self, settings: Settings, outbox: Outbox, metrics: Metrics, world: Surroundings) -> None:
+        self.settings = settings
+        self.outbox = outbox
+        self.metrics = metrics
+        self.observer = Observer(metrics, settings.gateways)
+        self._joined = {name: self._join(name, one, world) for name, one in settings.gateways.items()}
+        self.flow = Flow(
+            {name: Platform(one.gateway, one.throttle) for name, one in self._joined.items()},
+            settings.typing.timings(),
+            record=outbox.append,
+            world=world,
+            watch=self.observer,
+            max_sessions=settings.server.max_sessions,
+            gate_at=_first_send_at(outbox.last_alive, world, settings),
+            trusted_clocks=frozenset(
+                n for n, source in settings.sources.items() if source.clock == "trusted"
+            ),
+        )
+        self._carrier = Carrier(self.flow)
+        self.orders = Orders(self.flow, self._carrier)
+        metrics.watch(
+            SESSIONS, lambda: {(k.value,): float(n) for k, n in self.flow.sessions.by_state.items()}
+        )
+        metrics.watch(LIMITER_HEADROOM, self._headroom)
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        metrics: Metrics | None = None,
+        wall: Callable[[], UnixMs] = unix_ms,
+        inline: bool = False,
+    ) -> Self:
+        """Takes the outbox file and tells trackers of the sessions a dead process left open (committed on return).
+
+        Raises SettingsError, StoreError.
+        """
+        if not settings.gateways:
+            raise SettingsError(
+                "no gateway is configured: set GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET, or a [gateways.NAME] table"
+            )
+        metrics = metrics or Metrics()
+        outbox = await Outbox.open(
+            settings.outbox,
+            settings.endpoints,
+            settings.audit,
+            wall=wall,
+            inline=inline,
+            listener=_listener(metrics),
+        )
+        await outbox.close_open_sessions()
+        return cls(settings, outbox, metrics, surroundings(wall))
+
+    async def start(self) -> None:
+        for one in self._joined.values():
+            await one.gateway.start()
+            one.throttle.start()
+        await self.outbox.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*gc.get_threshold()[:2], GC_GENERATION_2)
+
+    async def drain(self, timeout_s: float = DRAIN_S) -> None:
+        """Refuse what comes; stop every open session, recorded; tell the platform and the trackers while time lasts."""
+        await self.flow.drain(timeout_s)
+        await self.outbox.drain(DELIVERY_DRAIN_S)
+
+    async def close(self) -> None:
+        for one in self._joined.values():
+            await one.throttle.close()
+            await one.gateway.close()
+        await self.outbox.close()
+        gc.unfreeze()
+
+    def checks(self) -> tuple[Check, ...]:
+        """What readiness needs of the outbox and of each platform."""
+        trouble = self.outbox.trouble
+        return (
+            Check("outbox", trouble is None, trouble or ""),
+            *(_gateway_check(name, one.gateway) for name, one in self._joined.items()),
+        )
+
+    def _join(self, name: str, settings: GatewaySettings, world: Surroundings) -> _Joined:
+        throttle = Throttle(
+            name,
+            self._carry,
+            rate_per_minute=settings.rate_per_minute,
+            burst=settings.burst,
+            carriers=settings.carriers,
+        )
+        gateway = GuestGateway(
+            name, settings, permit=throttle.permit, cool_off=throttle.cool_off, wall=world.wall
+        )
+        return _Joined(gateway, throttle)
+
+    async def _carry(self, key: SessionKey) -> None:
+        await self._carrier.carry(key)
+
+    def _headroom(self) -> dict[tuple[str, ...], float]:
+        return {
+            (name,): one.throttle.headroom / self.settings.gateways[name].burst
+            for name, one in self._joined.items()
+        }
+
+
+def _gateway_check(name: str, gateway: GuestGateway) -> Check:
+    """Only a gateway that cannot log in makes the relay not ready: the others mend themselves."""
+    health = gateway.health()
+    return Check(f"gateway {name}", health.state is not HealthState.DEGRADED, health.reason)
+
+
+def _first_send_at(last_alive: UnixMs | None, world: Surroundings, settings: Settings) -> Ms:
+    """When a process before us can no longer have a call on its way, plus the interval; at once for a new file."""
+    if last_alive is None:
+        return -NEVER
+    ago_ms = max(world.wall() - last_alive, -settings.typing.min_interval_ms)
+    return world.now() - ago_ms + settings.typing.request_timeout_ms + settings.typing.min_interval_ms
+
+
+def _listener(metrics: Metrics) -> Listener:
+    rows, seconds = metrics.histogram(COMMIT_ROWS), metrics.histogram(COMMIT_SECONDS)
+
+    def attempted(endpoint: str, outcome: str, latency_ms: Ms) -> None:
+        metrics.counter(ATTEMPTS, endpoint, outcome).value += 1
+        metrics.histogram(ATTEMPT_SECONDS, endpoint).observe(latency_ms / 1000)
+
+    def committed(count: int, took_ms: Ms) -> None:
+        rows.observe(count)
+        seconds.observe(took_ms / 1000)
+
+    def refused(reason: str) -> None:
+        metrics.counter(NOT_RECORDED, reason).value += 1
+
+    return Listener(on_attempt=attempted, on_commit=committed, on_refused=refused)

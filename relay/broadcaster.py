@@ -1,0 +1,159 @@
+"""The reusable broadcaster, in process and without a server: the same gateway, pacer, audit and outbox.
+
+async with TypingBroadcaster(client_id=…, client_secret=…, webhook_url=…) as broadcaster:
+    await broadcaster.broadcast_typing(session_id, guest_id, "typing", 3000)
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from pydantic import SecretStr, ValidationError
+
+from relay.assembly import Assembly, unix_ms
+from relay.core.delivery import State
+from relay.core.ids import is_id, is_uuid
+from relay.core.indicator import Address, Indicator
+from relay.core.moments import UnixMs
+from relay.errors import Rejected, SettingsError, Unavailable
+from relay.orders import Result
+from relay.settings.models import Endpoint, Gateway, Outbox, Settings
+
+GATEWAY = "guest"
+DURATION_MS = range(100, 10_001)
+LOOK_S = 0.05
+
+
+class TypingBroadcaster:
+    """Broadcasts indicators one by one, as the caller says; use it as an async context manager.
+
+    Either `settings`, or the tutorial's few values. `outbox` is a file of its own, never one that a server holds;
+    without it callbacks live in a temporary file and end with the process. Raises SettingsError.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str = "",
+        client_secret: str = "",
+        base_url: str = "https://api.mypurecloud.com",
+        webhook_url: str | None = None,
+        webhook_secret: str | None = None,
+        outbox: Path | None = None,
+        settings: Settings | None = None,
+        wall: Callable[[], UnixMs] = unix_ms,
+    ) -> None:
+        self._scratch = None if outbox or settings else tempfile.TemporaryDirectory(prefix="typing-relay-")
+        path = outbox or Path(self._scratch.name if self._scratch else ".") / "outbox.db"
+        try:
+            self._settings = settings or Settings(
+                gateways={
+                    GATEWAY: Gateway(
+                        base_url=base_url, client_id=client_id, client_secret=SecretStr(client_secret)
+                    )
+                },
+                endpoints=_tracker(webhook_url, webhook_secret),
+                outbox=Outbox(path=path),
+            )
+        except ValidationError as why:
+            problems = [
+                f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in why.errors(include_input=False)
+            ]
+            raise SettingsError("\n".join(problems)) from None
+        self._wall = wall
+        self._assembly: Assembly | None = None
+        self._is_active = True
+
+    async def __aenter__(self) -> Self:
+        self._assembly = await Assembly.open(self._settings, wall=self._wall)
+        await self._assembly.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.deactivate()
+        if self._assembly is not None:
+            await self._assembly.close()
+            self._assembly = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    async def broadcast_typing(
+        self,
+        session_id: str,
+        guest_id: str,
+        type: str = "typing",  # noqa: A002 - the contract's word
+        duration: int = 3000,
+    ) -> Result:
+        """The platform's acceptance, once its audit row is on disk.
+
+        `type` is typing, paused or typing_stopped; `duration` 100..10000 ms. Raises Rejected (422 for bad values,
+        409 for a session that is not active, 429, 502, 504 as the platform said), TooSoon inside the session's
+        interval, Unavailable after `deactivate`.
+        """
+        assembly = self._running()
+        indicator = _checked(session_id, guest_id, type, duration)
+        key = (next(iter(self._settings.gateways)), session_id)
+        return await assembly.orders.broadcast(
+            key,
+            Address(session_id, guest_id),
+            indicator=indicator,
+            duration_ms=duration,
+            source="broadcaster",
+        )
+
+    def get_metrics(self) -> dict[str, object]:
+        """`{"displayRate": 0.0..1.0, "stats": {total, success, failed}, "auditLog": [last 100]}`."""
+        return {} if self._assembly is None else self._assembly.observer.tally.shown()
+
+    async def pending_callbacks(self, *, within_s: float) -> int:
+        """How many callbacks are still to be delivered, after waiting up to `within_s` for there to be none."""
+        assembly, until = self._running(), asyncio.get_running_loop().time() + within_s
+        while True:
+            by_state = (await assembly.outbox.depth()).by_state
+            pending = by_state.get(State.PENDING, 0) + by_state.get(State.INFLIGHT, 0)
+            if not pending or asyncio.get_running_loop().time() >= until:
+                return pending
+            await asyncio.sleep(LOOK_S)
+
+    async def deactivate(self) -> None:
+        """Refuses what comes from now on, and lets what is under way end."""
+        if self._is_active and self._assembly is not None:
+            await self._assembly.drain()
+        self._is_active = False
+
+    def _running(self) -> Assembly:
+        if self._assembly is None or not self._is_active:
+            raise Unavailable(
+                "this broadcaster is not active: enter it with `async with`, and do not deactivate it"
+            )
+        return self._assembly
+
+
+def _tracker(url: str | None, secret: str | None) -> dict[str, Endpoint]:
+    if url is None:
+        return {}
+    if secret is None:
+        raise SettingsError(
+            "webhook_secret: callbacks are always signed; give a whsec_ secret with webhook_url"
+        )
+    return {"tracker": Endpoint(url=url, secrets=(SecretStr(secret),))}
+
+
+def _checked(session_id: str, guest_id: str, kind: str, duration_ms: int) -> Indicator:
+    problems = []
+    if not is_uuid(session_id):
+        problems.append(("sessionId", "wanted a UUID"))
+    if not is_id(guest_id):
+        problems.append(
+            ("guestId", "wanted 1..128 of A-Z a-z 0-9 . _ : ~ -, beginning with a letter or digit")
+        )
+    if kind not in {one.value for one in Indicator}:
+        problems.append(("type", "wanted typing, paused or typing_stopped"))
+    if type(duration_ms) is not int or duration_ms not in DURATION_MS:
+        problems.append(("duration", "wanted whole milliseconds, 100..10000"))
+    if problems:
+        detail = "; ".join(f"{place}: {words}" for place, words in problems)
+        raise Rejected(422, "Invalid broadcast", detail, problems=tuple(problems))
+    return Indicator(kind)

@@ -1,0 +1,24 @@
+"""The command `typing-relay`.
+
+Exit codes: 0 done; 1 it ran and the answer is no (not ready, refused, something lost); 2 it could not run (usage,
+settings, a file or a port that cannot be had). What is for machines goes to stdout, with `--json` as one JSON value;
+what is for people goes to stderr.
+"""
+
+import click
+
+from relay import __version__
+from relay.cli.configuring import config_group, keys_group
+from relay.cli.demonstrating import demo
+from relay.cli.ordering import broadcast
+from relay.cli.serving import healthcheck, sandbox, serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="typing-relay")
+def main() -> None:
+    """Keystrokes in, paced typing indicators out, signed events to your trackers."""
+
+
+for command in (serve, demo, sandbox, broadcast, config_group, keys_group, healthcheck):
+    main.add_command(command)

@@ -1,0 +1,83 @@
+"""What several commands share: finding the settings, and ending with a clear word."""
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec
+
+import click
+
+from relay import wire
+from relay.errors import Rejected, RelayError, SettingsError, StoreError, Unavailable
+from relay.settings import ensure_webhook_secret, load, without_secret
+from relay.settings.models import Settings
+
+P = ParamSpec("P")
+
+NO, CANNOT = 1, 2
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The TOML file; else RELAY_CONFIG, else none is read.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
+
+
+def settings_in_force(config: Path | None) -> Settings:
+    """As the environment, `.env` and the file say; a tracker without a secret gets one, kept beside the outbox.
+
+    Raises SettingsError.
+    """
+    settings = load(config, os.environ, Path.cwd())
+    missing = without_secret(settings)
+    for path in missing:
+        if ensure_webhook_secret(path):
+            click.echo(f"a signing secret for your tracker was made: see {path}", err=True)
+    return load(config, os.environ, Path.cwd()) if missing else settings
+
+
+def ending_well(run: Callable[P, None]) -> Callable[P, None]:
+    """A foreseen failure ends the command with its own words and exit code, and no traceback."""
+
+    @wraps(run)
+    def ran(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            run(*args, **kwargs)
+        except (SettingsError, StoreError) as why:
+            fail(str(why), code=CANNOT)
+        except (Rejected, Unavailable) as why:
+            fail(why.detail, code=NO)
+        except RelayError as why:
+            fail(str(why), code=NO)
+
+    return ran
+
+
+def fail(words: str, *, code: int) -> NoReturn:
+    for line in words.splitlines():
+        click.echo(f"typing-relay: {line}", err=True)
+    sys.exit(code)
+
+
+def print_json(value: wire.Json) -> None:
+    click.echo(wire.dumps_pretty(value).decode(), nl=False)
+
+
+def run_loop(main: Coroutine[Any, Any, None], *, fast: bool = True) -> None:
+    """Run to the end, on uvloop where the extra `fast` is installed and the command profits from it."""
+    import asyncio  # noqa: PLC0415 - `typing-relay --help` need not load the server
+
+    with asyncio.Runner(loop_factory=_fast_loop() if fast else None) as runner:
+        runner.run(main)
+
+
+def _fast_loop() -> Callable[[], Any] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    factory: Callable[[], Any] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,67 @@
+"""Long-running commands: the relay itself, the stand-in platform, and the probe that containers call."""
+
+import http.client
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from relay.cli.common import NO, config_option, ending_well, fail, run_loop, settings_in_force
+
+
+@click.command()
+@config_option
+@ending_well
+def serve(config: Path | None) -> None:
+    """Run the relay until SIGTERM.
+
+    Prints one line, `ready public=… operations=…`, once both listeners accept. Needs no file: GENESYS_CLIENT_ID,
+    GENESYS_CLIENT_SECRET, GENESYS_API_BASE_URL and WEBHOOK_URL, from the environment or `.env`, are enough.
+    """
+    from relay import app  # noqa: PLC0415 - the other commands need no server
+    from relay.observe import logs  # noqa: PLC0415 - as above
+
+    settings = settings_in_force(config)
+    logs.setup(settings.logging.level, settings.logging.log_ids)
+    run_loop(app.serve(settings, say=click.echo))
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8090, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--chaos", type=click.FloatRange(0, 10), default=1.0, show_default=True, help="0: behaves; 1: usual."
+)
+@click.option("--seed", default=1, show_default=True, help="Of the misbehaviour.")
+@ending_well
+def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
+    """Run a stand-in messaging platform: the Guest API, unreliable as the real one, with a record of arrivals.
+
+    Its switches: POST /sandbox/chaos; what it saw: GET /sandbox/arrivals, /sandbox/visible/{sessionId}.
+    """
+    from relay.sandbox.chaos import scaled  # noqa: PLC0415 - the relay itself needs no sandbox
+    from relay.sandbox.serve import serve_sandbox  # noqa: PLC0415 - as above
+
+    def say(url: str) -> None:
+        click.echo(f"ready platform={url} client_id=sandbox-client client_secret=sandbox-secret")
+
+    try:
+        run_loop(serve_sandbox(host, port, chaos=scaled(chaos, seed=seed), announce=say))
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+
+
+@click.command()
+@click.option("--url", default="http://127.0.0.1:9180/readyz", show_default=True)
+@click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="Seconds.")
+def healthcheck(url: str, timeout_s: float) -> None:
+    """Exit 0 if the relay on this machine is ready, 1 if not; for containers."""
+    parts = urlsplit(url)
+    try:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        connection.request("GET", parts.path or "/readyz")
+        status = connection.getresponse().status
+    except OSError as why:
+        fail(f"no answer: {why.strerror or type(why).__name__}", code=NO)
+    if status != 200:
+        fail(f"not ready: it answered {status}", code=NO)

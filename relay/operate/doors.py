@@ -1,0 +1,159 @@
+"""The operator's doors: is it alive, is it ready, what does it do, what did it do.
+
+    GET /healthz  /readyz  /metrics                      for probes and scrapers
+    GET /v1/metrics  /v1/sessions[/{id}]                 what is so now
+    GET /v1/audit  /v1/deliveries                        what was done, and what is left to do
+
+Reads only. The host rule is the public listener's; nothing here is reachable from another machine.
+"""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from relay import __version__, wire
+from relay.assembly import Assembly
+from relay.core.delivery import State
+from relay.core.moments import UnixMs, from_rfc3339
+from relay.errors import Rejected, RelayError, Unavailable
+from relay.ingest.answers import problem, refusal, reply
+from relay.ingest.hosts import HostRule
+from relay.observe.health import Health
+from relay.observe.series import OUTBOX_DELIVERIES, OUTBOX_OLDEST
+from relay.operate.views import audit_view, delivery_view, session_view
+from relay.settings.models import Operations
+
+MOST_ROWS = 1000
+NDJSON = "application/x-ndjson"
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class OperatorDoors:
+    """Answers every request of the operations listener. `health` is asked each time."""
+
+    def __init__(self, settings: Operations, assembly: Assembly, *, health: Callable[[], Health]) -> None:
+        self._hosts = HostRule(settings.host, settings.allowed_hosts)
+        self._assembly = assembly
+        self._health = health
+        self._doors: dict[str, Answer] = {
+            "/healthz": self._alive,
+            "/readyz": self._ready,
+            "/metrics": self._metrics,
+            "/v1/metrics": self._figures,
+            "/v1/sessions": self._sessions,
+            "/v1/audit": self._audit,
+            "/v1/deliveries": self._deliveries,
+        }
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            self._hosts.check(request.headers)
+            return await self._door(request)(request)
+        except (Rejected, Unavailable) as why:
+            return refusal(why)
+        except RelayError as why:
+            return problem(503, "Unavailable", str(why))
+
+    def _door(self, request: web.BaseRequest) -> Answer:
+        path = request.rel_url.raw_path
+        door = self._doors.get(path)
+        if door is None and path.startswith("/v1/sessions/"):
+            door = self._session
+        if door is None:
+            raise Rejected(404, "Not found", "nothing is served under this path")
+        if request.method not in {"GET", "HEAD"}:
+            raise Rejected(405, "Method not allowed", "this path answers GET")
+        return door
+
+    async def _alive(self, _request: web.BaseRequest) -> web.Response:
+        health = self._health()
+        return reply(200 if health.is_alive else 503, {"status": "alive" if health.is_alive else "stalled"})
+
+    async def _ready(self, _request: web.BaseRequest) -> web.Response:
+        health = self._health()
+        return reply(200 if health.is_ready else 503, health.shown() | {"version": __version__})
+
+    async def _metrics(self, _request: web.BaseRequest) -> web.Response:
+        await self._look_at_the_outbox()
+        content_type, text = self._assembly.metrics.render()
+        return web.Response(body=text, headers={"Content-Type": content_type})
+
+    async def _look_at_the_outbox(self) -> None:
+        depth = await self._assembly.outbox.depth()
+        metrics, wall = self._assembly.metrics, self._assembly.flow.world.wall()
+        for state in State:
+            metrics.gauge(OUTBOX_DELIVERIES, state.value).value = depth.by_state.get(state, 0)
+        oldest = depth.oldest_pending_at
+        metrics.gauge(OUTBOX_OLDEST).value = 0 if oldest is None else max(0, wall - oldest) / 1000
+
+    async def _figures(self, _request: web.BaseRequest) -> web.Response:
+        return reply(200, self._assembly.observer.tally.shown())
+
+    async def _sessions(self, request: web.BaseRequest) -> web.Response:
+        flow = self._assembly.flow
+        now, limit = flow.world.now(), _limit(request)
+        alive = flow.sessions.all()
+        return reply(200, {"alive": len(alive), "sessions": [session_view(s, now) for s in alive[:limit]]})
+
+    async def _session(self, request: web.BaseRequest) -> web.Response:
+        session_id = unquote(request.rel_url.raw_path.removeprefix("/v1/sessions/"))
+        flow = self._assembly.flow
+        for gateway in flow.platforms:
+            session = flow.sessions.get((gateway, session_id))
+            if session is not None:
+                return reply(200, session_view(session, flow.world.now()))
+        raise Rejected(404, "Not alive", "no live session has this id; /v1/audit?session= tells its past")
+
+    async def _audit(self, request: web.BaseRequest) -> web.Response:
+        """Newest first; as NDJSON where that is asked for (`Accept`)."""
+        asked = request.rel_url.query
+        rows = await self._assembly.outbox.audit(
+            limit=_limit(request), session=asked.get("session"), since=_since(request)
+        )
+        views = [audit_view(row) for row in rows]
+        if NDJSON in request.headers.get("Accept", ""):
+            lines = b"".join(wire.dumps(view) + b"\n" for view in views)
+            return web.Response(body=lines, content_type=NDJSON)
+        return reply(200, {"audit": views})
+
+    async def _deliveries(self, request: web.BaseRequest) -> web.Response:
+        """Newest first, of one `state` (`exhausted`: the dead letters), `endpoint`, `session`, `since`."""
+        asked = request.rel_url.query
+        rows = await self._assembly.outbox.deliveries(
+            _state(request),
+            asked.get("endpoint"),
+            session=asked.get("session"),
+            since=_since(request),
+            limit=_limit(request),
+        )
+        return reply(200, {"deliveries": [delivery_view(row) for row in rows]})
+
+
+def _limit(request: web.BaseRequest) -> int:
+    said = request.rel_url.query.get("limit", "100")
+    if not said.isascii() or not said.isdigit() or not 1 <= int(said[:9]) <= MOST_ROWS:
+        raise Rejected(422, "Invalid query", f"limit: wanted 1..{MOST_ROWS}")
+    return int(said)
+
+
+def _since(request: web.BaseRequest) -> UnixMs | None:
+    said = request.rel_url.query.get("since")
+    if said is None:
+        return None
+    try:
+        return from_rfc3339(said)
+    except ValueError:
+        raise Rejected(422, "Invalid query", "since: wanted a time as in 2026-11-22T10:00:00Z") from None
+
+
+def _state(request: web.BaseRequest) -> State | None:
+    said = request.rel_url.query.get("state")
+    if said is None:
+        return None
+    try:
+        return State(said)
+    except ValueError:
+        known = ", ".join(state.value for state in State)
+        raise Rejected(422, "Invalid query", f"state: wanted one of {known}") from None
