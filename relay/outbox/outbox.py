@@ -21,9 +21,9 @@ from relay.core.moments import UnixMs
 from relay.core.signature import Keys
 from relay.errors import RelayError, SettingsError, Unavailable
 from relay.outbox.dispatcher import Dispatcher
-from relay.outbox.sqlite import SqliteStore
-from relay.outbox.sqlite_ledger import Options
-from relay.outbox.sqlite_sweep import Keep
+from relay.outbox.sqlite.ledger import Options
+from relay.outbox.sqlite.store import SqliteStore
+from relay.outbox.sqlite.sweep import Keep
 from relay.outbox.store import (
     AttemptRow,
     AuditRow,

@@ -10,7 +10,7 @@ import pytest
 from relay.core.delivery import State
 from relay.core.signature import Keys
 from relay.outbox.dispatcher import Dispatcher
-from relay.outbox.sqlite import SqliteStore
+from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.store import Listener, OutboxStore, Selection
 from relay.outbox.webhook import Target
 from tests.conformance.outbox_store import START, broadcast

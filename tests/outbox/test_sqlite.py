@@ -17,9 +17,9 @@ from hypothesis import settings
 from relay.core.delivery import State
 from relay.core.indicator import Indicator
 from relay.errors import OutboxFull, StoreError, Unavailable
-from relay.outbox.sqlite import SqliteStore
-from relay.outbox.sqlite_ledger import Options
-from relay.outbox.sqlite_sweep import Keep
+from relay.outbox.sqlite.ledger import Options
+from relay.outbox.sqlite.store import SqliteStore
+from relay.outbox.sqlite.sweep import Keep
 from relay.outbox.store import Listener, OutboxStore, Selection
 from tests.conformance.outbox_store import (
     FILTERS,

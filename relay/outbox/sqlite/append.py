@@ -15,7 +15,7 @@ from relay.core.engagement import Broadcast, Fact, Suppressed, Transition, event
 from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs, rfc3339
 from relay.errors import OutboxFull
-from relay.outbox.sqlite_tally import Row, Tally
+from relay.outbox.sqlite.tally import Row, Tally
 from relay.outbox.store import Recorded
 
 NUMBER_SESSION = """

@@ -6,7 +6,7 @@ import apsw
 
 from relay.core.delivery import Failure, State, Trigger
 from relay.core.moments import UnixMs
-from relay.outbox.sqlite_tally import Row
+from relay.outbox.sqlite.tally import Row
 from relay.outbox.store import (
     Attempt,
     AttemptRow,

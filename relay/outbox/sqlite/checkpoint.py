@@ -16,7 +16,7 @@ from pathlib import Path
 
 import apsw
 
-from relay.outbox.sqlite_file import open_for_checkpoints
+from relay.outbox.sqlite.file import open_for_checkpoints
 
 START_PAGES = 8_000
 """32 MiB. Smaller means copying hot pages more often; larger means a longer recovery and more disk."""

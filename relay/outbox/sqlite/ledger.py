@@ -13,12 +13,12 @@ import apsw
 
 from relay.core.delivery import Filter
 from relay.core.moments import UnixMs
-from relay.outbox.sqlite_append import Recorder
-from relay.outbox.sqlite_checkpoint import Checkpoints
-from relay.outbox.sqlite_file import Synchronous, open_for_writing, translated
-from relay.outbox.sqlite_lanes import Lanes
-from relay.outbox.sqlite_sweep import Keep, Sweep
-from relay.outbox.sqlite_tally import Tally
+from relay.outbox.sqlite.append import Recorder
+from relay.outbox.sqlite.checkpoint import Checkpoints
+from relay.outbox.sqlite.file import Synchronous, open_for_writing, translated
+from relay.outbox.sqlite.lanes import Lanes
+from relay.outbox.sqlite.sweep import Keep, Sweep
+from relay.outbox.sqlite.tally import Tally
 from relay.outbox.store import LastLife
 
 ALIVE_UNTIL = "alive_until"

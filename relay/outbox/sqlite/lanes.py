@@ -10,7 +10,7 @@ import apsw
 
 from relay.core.delivery import LIVE, State, Trigger
 from relay.core.moments import UnixMs
-from relay.outbox.sqlite_tally import Row, Tally
+from relay.outbox.sqlite.tally import Row, Tally
 from relay.outbox.store import Claimed, Lease, Settled, Settlement, Want
 
 DUE = """

@@ -7,7 +7,7 @@ from typing import Literal
 import apsw
 
 from relay.errors import OutboxFull, RelayError, StoreError, Unavailable
-from relay.outbox.sqlite_schema import migrate
+from relay.outbox.sqlite.schema import migrate
 
 BUSY_MS = 5000
 """The checkpoint and the writer exclude each other for moments only; a wait this long is a fault."""

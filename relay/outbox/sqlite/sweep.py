@@ -11,7 +11,7 @@ import apsw
 
 from relay.core.delivery import LIVE, State
 from relay.core.moments import UnixMs
-from relay.outbox.sqlite_tally import Tally
+from relay.outbox.sqlite.tally import Tally
 
 SLICE_ROWS = 500
 """Measured at 2 to 4 ms: under a slow commit's own length."""

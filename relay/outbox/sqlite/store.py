@@ -22,10 +22,10 @@ from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs
 from relay.errors import OutboxFull, RelayError
 from relay.outbox.holder import Hold
-from relay.outbox.sqlite_append import Lost, RowsFull
-from relay.outbox.sqlite_file import open_for_reading, translated
-from relay.outbox.sqlite_ledger import ALIVE_UNTIL, Ledger, Options
-from relay.outbox.sqlite_reads import Reads
+from relay.outbox.sqlite.append import Lost, RowsFull
+from relay.outbox.sqlite.file import open_for_reading, translated
+from relay.outbox.sqlite.ledger import ALIVE_UNTIL, Ledger, Options
+from relay.outbox.sqlite.reads import Reads
 from relay.outbox.store import (
     AttemptRow,
     AuditRow,
