@@ -10,13 +10,14 @@ import logging
 from collections.abc import Callable
 
 from relay.core import pacer as pacing
+from relay.core import settling
 from relay.core.engagement import Broadcast
 from relay.core.indicator import Address, Indicator, Rank, SessionKey, Wish
 from relay.core.moments import Ms
 from relay.core.outcome import Expired, Failure, Outcome, Refused, Unauthorised, Unreachable
-from relay.core.pacer import Settled
 from relay.core.report import broadcast_of
 from relay.core.session import Session
+from relay.core.settling import Settled
 from relay.flow import Flow, Platform, Recording
 from relay.gateway.port import Gateway, Liveness
 
@@ -61,7 +62,7 @@ class Carrier:
         wish = session.wish(sent_at)
         if wish is None or not self._is_admitted(session, platform.gateway, wish, sent_at):
             return False
-        pacing.send(session.pacer, wish, sent_at, self._flow.timings, jitter=self._flow.world.jitter())
+        settling.send(session.pacer, wish, sent_at, self._flow.timings, jitter=self._flow.world.jitter())
         outcome: Outcome = INACTIVE
         if liveness is not Liveness.GONE:
             outcome = await self._show(platform.gateway, session.address, wish, deadline_ms)
@@ -87,7 +88,7 @@ class Carrier:
     def _settle(self, session: Session, wish: Wish, outcome: Outcome, sent_at: Ms) -> None:
         now = self._flow.world.now()
         reach, jitter = session.reach, self._flow.world.jitter()
-        settled = pacing.settle(session.pacer, outcome, now, self._flow.timings, reach, jitter=jitter)
+        settled = settling.settle(session.pacer, outcome, now, self._flow.timings, reach, jitter=jitter)
         if isinstance(outcome, Expired):
             return
         fact = self._fact(session, wish, outcome, settled, now - sent_at)

@@ -4,8 +4,8 @@ from relay.core.engagement import Broadcast, Suppressed, Transition
 from relay.core.indicator import Indicator, Wish
 from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import CoolOff, Expired, Outcome, Refused, Shown, Unauthorised, Unreachable
-from relay.core.pacer import Settled
 from relay.core.session import Change, Session
+from relay.core.settling import Settled
 
 
 def error_class(outcome: Outcome) -> str | None:

@@ -18,8 +18,9 @@ from relay.core.activity import Activity, Kind
 from relay.core.indicator import Address, Cause, Indicator
 from relay.core.moments import Ms
 from relay.core.outcome import Shown
-from relay.core.pacer import Pacer, reach_of, send, settle
+from relay.core.pacer import Pacer, reach_of
 from relay.core.session import Change, Session
+from relay.core.settling import send, settle
 from relay.core.timings import Timings
 
 _ADDRESS = Address("00000000-0000-4000-8000-000000000000", "guest")

@@ -19,7 +19,8 @@ from relay.core.deadlines import Wheel
 from relay.core.indicator import Address, SessionKey
 from relay.core.moments import Ms
 from relay.core.outcome import Shown
-from relay.core.pacer import Pacer, Reach, send, settle
+from relay.core.pacer import Pacer, Reach
+from relay.core.settling import send, settle
 from relay.core.session import Change, Session
 from relay.core.timings import TICK_MS, Timings
 from relay.sessions.live import CHUNK, SLICE_MS

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from relay.core.indicator import Cause, Indicator, Wish
 from relay.core.moments import Ms
 from relay.core.outcome import Shown, Unreachable
-from relay.core.pacer import Settled
 from relay.core.session import Change
+from relay.core.settling import Settled
 from tests.core.answers import Answer
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.core import pacer as pacing
+from relay.core import settling
 from relay.core.activity import Activity, Kind
 from relay.core.actor import Actor, State
 from relay.core.deadlines import Wheel
@@ -246,7 +247,7 @@ class Machine:
         if self.now < self.circuit_open_until:
             pacing.hold(session.pacer, self.now, self.timings)
             return
-        pacing.send(session.pacer, wish, self.now, self.timings, jitter=self.jitter())
+        settling.send(session.pacer, wish, self.now, self.timings, jitter=self.jitter())
         desired = strongest(self.public_indicators())
         self.flight = Sent(self.now, wish, desired, next(self.answers), self.life)
         self.sent.append(self.flight)
@@ -264,7 +265,7 @@ class Machine:
         assert sent is not None
         sent.done_at = self.now
         self.diary.append(sent)
-        sent.settled = pacing.settle(
+        sent.settled = settling.settle(
             session.pacer, sent.answer.outcome, self.now, self.timings, self.reach, jitter=self.jitter()
         )
 

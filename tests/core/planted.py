@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from relay.core import actor as acting
-from relay.core import deadlines
+from relay.core import deadlines, settling
 from relay.core import pacer as pacing
 from relay.core import session as joining
 from relay.core.activity import Activity, Kind
@@ -19,8 +19,9 @@ from relay.core.engagement import Reason
 from relay.core.indicator import Cause, Indicator, Wish
 from relay.core.moments import NEVER, Ms
 from relay.core.outcome import CoolOff, Outcome, Shown, Unreachable
-from relay.core.pacer import DECISIONS, Pacer, Reach, Settled, Standing
+from relay.core.pacer import DECISIONS, Pacer, Reach, Standing
 from relay.core.session import Change, Session, Verdict
+from relay.core.settling import Settled
 from relay.core.timings import Timings
 
 Patch = pytest.MonkeyPatch
@@ -35,7 +36,7 @@ def planted(bug: Bug) -> Bug:
 
 def after_settling(patch: Patch, twist: Callable[[Pacer, Wish, Outcome, Ms, Timings], None]) -> None:
     """Let `settle` do its work, then undo or add something."""
-    settle = pacing.settle
+    settle = settling.settle
 
     def settled(
         pacer: Pacer, outcome: Outcome, now: Ms, timings: Timings, reach: Reach, *, jitter: float
@@ -46,7 +47,7 @@ def after_settling(patch: Patch, twist: Callable[[Pacer, Wish, Outcome, Ms, Timi
         twist(pacer, wish, outcome, now, timings)
         return result
 
-    patch.setattr(pacing, "settle", settled)
+    patch.setattr(settling, "settle", settled)
 
 
 def decide_by(patch: Patch, wanted: Indicator, rule: pacing.Rule, *standings: Standing) -> None:
@@ -264,7 +265,7 @@ def what_may_come_late_is_not_waited_for(patch: Patch) -> None:
 
 @planted
 def a_timeout_counts_as_accepted(patch: Patch) -> None:
-    settle = pacing.settle
+    settle = settling.settle
 
     def optimistic(
         pacer: Pacer, outcome: Outcome, *rest: Any, **named: Any
@@ -272,12 +273,12 @@ def a_timeout_counts_as_accepted(patch: Patch) -> None:
         is_unknown = isinstance(outcome, Unreachable) and outcome.is_unknown
         return settle(pacer, Shown(200, 0) if is_unknown else outcome, *rest, **named)
 
-    patch.setattr(pacing, "settle", optimistic)
+    patch.setattr(settling, "settle", optimistic)
 
 
 @planted
 def a_timeout_owes_nothing(patch: Patch) -> None:
-    patch.setattr(pacing, "_may_be_visible", lambda *_: None)
+    patch.setattr(settling, "_may_be_visible", lambda *_: None)
 
 
 @planted
@@ -310,7 +311,7 @@ def tries_are_never_reset(patch: Patch) -> None:
 
 @planted
 def tries_are_never_counted(patch: Patch) -> None:
-    patch.setattr(pacing, "MAX_TRIES", 1_000_000)
+    patch.setattr(settling, "MAX_TRIES", 1_000_000)
 
 
 @planted
@@ -320,7 +321,7 @@ def a_refusal_mutes_nobody(patch: Patch) -> None:
 
 @planted
 def the_back_off_never_grows(patch: Patch) -> None:
-    patch.setattr(pacing, "MAX_DOUBLINGS", 0)
+    patch.setattr(settling, "MAX_DOUBLINGS", 0)
 
 
 @planted
@@ -330,13 +331,13 @@ def the_minute_is_not_counted(patch: Patch) -> None:
 
 @planted
 def a_refresh_waits_for_the_display_to_end(patch: Patch) -> None:
-    send = pacing.send
+    send = settling.send
 
     def late(pacer: Pacer, wish: Wish, now: Ms, timings: Timings, *, jitter: float) -> None:
         send(pacer, wish, now, timings, jitter=jitter)
         pacer.next_refresh_at = now + wish.duration_ms
 
-    patch.setattr(pacing, "send", late)
+    patch.setattr(settling, "send", late)
 
 
 # The wheel.

@@ -18,11 +18,11 @@ from relay.core.pacer import (
     reach_of,
     refusal_of_order,
     rests_at,
-    send,
     standing,
     wake_at,
     want,
 )
+from relay.core.settling import send
 from relay.core.timings import StopMode, Timings
 
 T = Timings()
