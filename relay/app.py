@@ -19,6 +19,7 @@ from aiohttp import web
 from relay.assembly import Assembly, unix_ms
 from relay.core.activity import Activity
 from relay.core.indicator import Address
+from relay.core.moments import UnixMs
 from relay.errors import SettingsError
 from relay.ingest import Accepted, Beyond, BroadcastRequest, BroadcastResult, Credentials, Doors, Listener
 from relay.ingest.listener import BACKLOG, assert_compiled_parser
@@ -92,18 +93,18 @@ class Site:
         await self._runner.cleanup()
 
 
-async def start(settings: Settings) -> Relay:
-    """A relay that accepts on both listeners. Raises SettingsError, StoreError."""
+async def start(settings: Settings, *, wall: Callable[[], UnixMs] = unix_ms) -> Relay:
+    """A relay that accepts on both listeners. `wall` is read by other threads too. Raises SettingsError, StoreError."""
     assert_compiled_parser()
     sys.setswitchinterval(WRITER_TURN_S)
     _refuse_open_operations(settings)
     metrics = Metrics()
-    credentials = Credentials(settings, wall=unix_ms)
-    assembly = await Assembly.open(settings, metrics=metrics)
+    credentials = Credentials(settings, wall=wall)
+    assembly = await Assembly.open(settings, metrics=metrics, wall=wall)
     lag = LoopLag(asyncio.get_running_loop())
     metrics.watch(LOOP_LAG, lambda: {(): lag.lag_ms / 1000})
     doors = Doors(
-        settings, credentials, _beyond(assembly), metrics=metrics, now=assembly.flow.world.now, wall=unix_ms
+        settings, credentials, _beyond(assembly), metrics=metrics, now=assembly.flow.world.now, wall=wall
     )
     await assembly.start()
     try:

@@ -7,7 +7,7 @@ actor's state is in this file, and nothing in it knows a clock, a platform or an
     idle ── keystroke ──► typing ── silence P ──► paused ── silence S ──► idle
       └── thinking ──► thinking ── done, message, lease lost ──► idle        (life over: exhausted)
 
-The order of activities is checked before the table is asked (`is_in_order`).
+The order of activities is checked before the table is asked (`relay.core.order`).
 """
 
 from collections.abc import Callable
@@ -241,9 +241,6 @@ REASON_OF: dict[Input, Reason] = {
     Timer.LIFE: Reason.MAX_LIFE,
 }
 
-TERMINAL = frozenset({Kind.MESSAGE_SENT, Kind.CLEARED, Kind.ACTOR_LEFT, Kind.SESSION_ENDED})
-"""Activities after which the actor is idle, whatever it did; older ones (by client time) are dropped."""
-
 STALE = Cell(counted="stale")
 DEAD_ID = Cell(counted="exhausted_id")
 
@@ -272,20 +269,6 @@ def observe(actor: Actor, activity: Activity, now: Ms, timings: Timings) -> Cell
 
 def _is_exhausted(actor: Actor, thinking_id: str | None, now: Ms) -> bool:
     return actor.exhausted_ids is not None and actor.exhausted_ids.get(thinking_id, -NEVER) > now
-
-
-def is_in_order(actor: Actor, activity: Activity) -> bool:
-    """(`epoch`, `seq`) above the last accepted pair; without `seq`, not older than the last terminal activity."""
-    if activity.seq is not None:
-        return (activity.epoch, activity.seq) > (actor.epoch, actor.seq)
-    return activity.at is None or actor.ended_at is None or activity.at >= actor.ended_at
-
-
-def remember_order(actor: Actor, activity: Activity) -> None:
-    if activity.seq is not None:
-        actor.epoch, actor.seq = activity.epoch, activity.seq
-    if activity.at is not None and activity.kind in TERMINAL and activity.is_final:
-        actor.ended_at = max(activity.at, actor.ended_at or 0)
 
 
 def deadline(actor: Actor, timings: Timings) -> tuple[Ms, Timer]:

@@ -17,21 +17,19 @@ from relay.core.activity import Activity, Kind
 from relay.core.actor import (
     REASON_OF,
     STALE,
-    TERMINAL,
     Actor,
     Cell,
     Input,
     State,
     Timer,
     deadline,
-    is_in_order,
     observe,
-    remember_order,
     step,
 )
 from relay.core.engagement import Reason
 from relay.core.indicator import Address, Indicator, SessionKey, Wish
 from relay.core.moments import NEVER, Ms
+from relay.core.order import TERMINAL, is_in_order, remember_order
 from relay.core.pacer import Pacer, Reach
 from relay.core.timings import TICK_MS, Timings
 

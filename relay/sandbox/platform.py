@@ -13,8 +13,8 @@ mistake.
 """
 
 import asyncio
-import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Self
 
 from aiohttp import web
@@ -27,7 +27,7 @@ from relay.sandbox.arrivals import Arrival, visible_at
 from relay.sandbox.chaos import Chaos, Forced, Mischief
 from relay.sandbox.faults import Fault, forced_answer, json_answer, json_body, too_many
 from relay.sandbox.identity import Identity, Refusal
-from relay.sandbox.serving import Listener
+from relay.sandbox.serving import Listener, unix_ms
 
 KEPT_ARRIVALS = 100_000
 FIELDS = {"sessionId", "guestId", "type", "duration"}
@@ -44,7 +44,10 @@ class Switches(BaseModel):
 
 
 class StandInPlatform:
-    """`async with StandInPlatform() as platform:` serves on a free loopback port until the block ends."""
+    """`async with StandInPlatform() as platform:` serves on a free loopback port until the block ends.
+
+    `on_arrival` is told of each typing call, before it is answered; it returns at once.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,8 @@ class StandInPlatform:
         identity: Identity | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        wall: Callable[[], UnixMs] = unix_ms,
+        on_arrival: Callable[[Arrival], None] = lambda _: None,
     ) -> None:
         self.identity = identity or Identity()
         self.mischief = Mischief(chaos or Chaos())
@@ -60,6 +65,8 @@ class StandInPlatform:
         self.probes = 0
         self.open_calls = 0
         self.most_open_calls = 0
+        self._wall = wall
+        self._on_arrival = on_arrival
         self._answered_at: dict[str, Ms] = {}
         app = web.Application()
         app.router.add_post("/oauth/token", self._token)
@@ -144,7 +151,7 @@ class StandInPlatform:
             is_applied = forced.is_applied
         arrival = Arrival(
             at=at,
-            wall=_wall(),
+            wall=self._wall(),
             session_id=_text(body.get("sessionId")),
             guest_id=request.match_info["guest_id"],
             indicator=_indicator(body.get("type")),
@@ -153,6 +160,7 @@ class StandInPlatform:
             is_applied=is_applied,
         )
         self.arrivals.append(arrival)
+        self._on_arrival(arrival)
         return arrival, answer
 
     def _note_answered(self, session_id: str) -> None:
@@ -256,10 +264,6 @@ class StandInPlatform:
 
 def _now() -> Ms:
     return asyncio.get_running_loop().time() * 1000
-
-
-def _wall() -> UnixMs:
-    return time.time_ns() // 1_000_000
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ writes, how late it starts and how long it haunts.
 
 Runs are the keys split at gaps over min(D, P + m), the longest pause the machine promises to bridge. Visible
 means typing or paused shown; a lapse is darkness inside a run after it was shown; late means a run
-of more than one key starts dark; the ghost is what stays visible after a run's last key.
+of more than one key starts dark (with a network between: for longer than it may take); the ghost is what stays visible after a run's last key.
 """
 
 from collections import Counter
@@ -28,12 +28,12 @@ _ADDRESS = Address("00000000-0000-4000-8000-000000000000", "guest")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One accepted broadcast: what, when, and for how long it is displayed."""
+    """One accepted broadcast: what, when, and for how long it is displayed; `cause` None where nobody said."""
 
     at: Ms
     indicator: Indicator
     duration_ms: int
-    cause: Cause
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +102,17 @@ def replay(keys: Sequence[Ms], timings: Timings) -> Figures:
     return measure(keys, machine.calls, timings)
 
 
-def measure(keys: Sequence[Ms], calls: Sequence[Call], timings: Timings) -> Figures:
-    """What a guest saw of these calls while these keys were pressed."""
+def measure(
+    keys: Sequence[Ms], calls: Sequence[Call], timings: Timings, *, late_after_ms: Ms = 0.0
+) -> Figures:
+    """What a guest saw of these calls while these keys were pressed; late is what starts over `late_after_ms` dark."""
     spans = visible_spans(calls)
     runs = split_runs(keys, float(min(timings.duration_ms, timings.pause_after_ms + timings.margin_ms)))
     next_keys = [*(first for first, _ in runs[1:]), float("inf")]
-    seen = [_Seen.of(*run, spans, next_key) for run, next_key in zip(runs, next_keys, strict=True)]
+    seen = [
+        _Seen.of(*run, spans, next_key, late_after_ms)
+        for run, next_key in zip(runs, next_keys, strict=True)
+    ]
     written = sum(last - first for first, last in runs)
     spans_d = [(last - first) / timings.duration_ms for first, last in runs]
     return Figures(
@@ -157,7 +162,9 @@ class _Seen:
     ghost_ms: Ms
 
     @classmethod
-    def of(cls, first: Ms, last: Ms, spans: Sequence[tuple[Ms, Ms]], next_key: Ms) -> "_Seen":
+    def of(
+        cls, first: Ms, last: Ms, spans: Sequence[tuple[Ms, Ms]], next_key: Ms, late_after_ms: Ms
+    ) -> "_Seen":
         inside = [(a, b) for a, b in spans if b > first and a <= last]
         if not inside:
             return cls(0, is_late=last > first, dark_ms=last - first, ghost_ms=0.0)
@@ -165,7 +172,7 @@ class _Seen:
         ends_dark = inside[-1][1] <= last and last > first
         return cls(
             lapses=len(inside) - 1 + (ends_dark and inside[-1][1] < last),
-            is_late=first < last and inside[0][0] > first,
+            is_late=first < last and inside[0][0] > first + late_after_ms,
             dark_ms=max(0.0, last - first - lit),
             ghost_ms=max(0.0, min(inside[-1][1], next_key) - last),
         )

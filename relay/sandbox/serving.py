@@ -1,6 +1,14 @@
 """A listener of the sandbox: one aiohttp application on one port, closed without waiting for idle peers."""
 
+import time
+
 from aiohttp import web
+
+from relay.core.moments import UnixMs
+
+
+def unix_ms() -> UnixMs:
+    return time.time_ns() // 1_000_000
 
 
 class Listener:

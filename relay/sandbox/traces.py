@@ -5,6 +5,8 @@ A trace file holds one integer a line, milliseconds since the first key; `.gz` i
 
 import gzip
 import random
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from relay.core.moments import Ms
@@ -18,10 +20,8 @@ class BadTrace(ValueError):  # noqa: N818 - names the input
 
 def read_trace(path: Path) -> list[Ms]:
     """Key times in milliseconds, ascending, from a file of one integer a line. Raises BadTrace, OSError."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        lines = file.read(MAX_TRACE_BYTES).splitlines()
     times: list[Ms] = []
-    for number, line in enumerate(map(bytes.strip, lines), start=1):
+    for number, line in enumerate(map(bytes.strip, _bytes_of(path).splitlines()), start=1):
         if not line:
             continue
         if not line.isdigit() or len(line) > 15:
@@ -34,18 +34,37 @@ def read_trace(path: Path) -> list[Ms]:
     return times
 
 
+def _bytes_of(path: Path) -> bytes:
+    if path.suffix != ".gz":
+        with path.open("rb") as file:
+            return file.read(MAX_TRACE_BYTES)
+    try:
+        with gzip.open(path) as file:
+            return file.read(MAX_TRACE_BYTES)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise BadTrace("wanted a whole gzip file, as the name says") from None
+
+
 def generated_trace(*, minutes: float, seed: int = 1) -> list[Ms]:
+    """The keys of `endless_trace` up to the first one past `minutes`."""
+    times: list[Ms] = []
+    for at in endless_trace(seed=seed):
+        times.append(at)
+        if at >= minutes * 60_000:
+            break
+    return times
+
+
+def endless_trace(*, seed: int = 1) -> Iterator[Ms]:
     """Keys as people write: bursts at 3 to 8 a second, word pauses under a second, and now and then a longer one.
 
     The shares of long gaps follow what is published of free text: some 6 % above 1 s, 3 % above 2 s,
     2 % above 3 s, 1 % above 8 s.
     """
-    chance = random.Random(seed)
-    times, now = [0.0], 0.0
-    while now < minutes * 60_000:
+    chance, now = random.Random(seed), 0.0
+    while True:
+        yield float(int(now))
         now += _gap_ms(chance)
-        times.append(float(int(now)))
-    return times
 
 
 def _gap_ms(chance: random.Random) -> float:

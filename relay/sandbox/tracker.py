@@ -8,8 +8,8 @@ It counts by itself, so that its figures can be held against the relay's own.
 """
 
 import asyncio
-import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from relay.core.moments import UnixMs
 from relay.core.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Check, Keys
 from relay.sandbox.faults import json_answer, json_body
-from relay.sandbox.serving import Listener
+from relay.sandbox.serving import Listener, unix_ms
 
 KEPT_EVENTS = 10_000
 KEPT_IDS = 1_000_000
@@ -59,17 +59,18 @@ class Ledger:
     _ids: dict[str, None] = field(default_factory=dict)
     _last: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def note(self, event: Received) -> None:
-        """Take one verified delivery into account; a repeated id counts and changes nothing else."""
+    def note(self, event: Received) -> bool:
+        """Take one verified delivery into account; False for a repeated id, which counts and changes nothing else."""
         if event.message_id in self._ids:
             self.duplicates += 1
-            return
+            return False
         self._ids[event.message_id] = None
         if len(self._ids) > KEPT_IDS:
             del self._ids[next(iter(self._ids))]
         self.accepted += 1
         self.received.append(event)
         self._check_sequence(event.body.get("data"))
+        return True
 
     def _check_sequence(self, data: object) -> None:
         if not isinstance(data, dict) or not isinstance(data.get("sequence"), int):
@@ -91,12 +92,25 @@ class Ledger:
 
 
 class Tracker:
-    """`async with Tracker(["whsec_…"]) as tracker:` serves on a free loopback port until the block ends."""
+    """`async with Tracker(["whsec_…"]) as tracker:` serves on a free loopback port until the block ends.
 
-    def __init__(self, secrets: list[str], *, host: str = "127.0.0.1", port: int = 0) -> None:
+    `wall` is what timestamps are held against; `on_received` is told of each verified event once.
+    """
+
+    def __init__(
+        self,
+        secrets: list[str],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        wall: Callable[[], UnixMs] = unix_ms,
+        on_received: Callable[[Received], None] = lambda _: None,
+    ) -> None:
         self.ledger = Ledger()
         self.switches = Switches()
         self._keys = Keys(secrets)
+        self._wall = wall
+        self._on_received = on_received
         app = web.Application(client_max_size=1_048_576)
         app.router.add_post("/hooks", self._hook)
         app.router.add_get("/tracker/events", self._events)
@@ -136,10 +150,12 @@ class Tracker:
     def _check(self, request: web.Request, body: bytes) -> Check:
         headers = request.headers
         named = (headers.get(ID_HEADER), headers.get(TIMESTAMP_HEADER), headers.get(SIGNATURE_HEADER))
-        return self._keys.verify(*named, body, now=_wall())
+        return self._keys.verify(*named, body, now=self._wall())
 
     def _note(self, message_id: str, body: dict[str, Any]) -> None:
-        self.ledger.note(Received(_wall(), message_id, str(body.get("type", "")), body))
+        event = Received(self._wall(), message_id, str(body.get("type", "")), body)
+        if self.ledger.note(event):
+            self._on_received(event)
 
     async def _events(self, _request: web.Request) -> web.Response:
         return json_answer({**self.ledger.summary(), "events": list(self.ledger.received)})
@@ -153,7 +169,3 @@ class Tracker:
             ]
             return json_answer({"problems": problems}, status=422)
         return json_answer(self.switches.model_dump())
-
-
-def _wall() -> UnixMs:
-    return time.time_ns() // 1_000_000

@@ -15,13 +15,12 @@ from relay.core.actor import (
     State,
     Timer,
     deadline,
-    is_in_order,
     observe,
-    remember_order,
     step,
 )
 from relay.core.indicator import Indicator
 from relay.core.moments import NEVER, Ms
+from relay.core.order import is_in_order, remember_order
 from relay.core.timings import Timings
 from tests.core.machine import activity
 

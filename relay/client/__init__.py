@@ -1,1 +1,0 @@
-"""For the relay's callers and receivers; light: no server module is imported."""
