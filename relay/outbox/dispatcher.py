@@ -71,5 +71,5 @@ class Dispatcher:
             lane.enable()
 
     async def stop(self, timeout_s: float) -> None:
-        """Claims nothing more; what is on its way has `timeout_s` to end, the rest stays pending."""
+        """What is due and what is on its way has `timeout_s` to be delivered; the rest stays pending."""
         await asyncio.gather(*(lane.stop(timeout_s) for lane in self._lanes.values()))

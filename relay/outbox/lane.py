@@ -65,6 +65,7 @@ class Lane:
         self._paused_until: UnixMs = 0
         self._may_have_work = True
         self._is_disabled = False
+        self._is_draining = False
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -83,14 +84,13 @@ class Lane:
         self.wake()
 
     async def stop(self, timeout_s: float) -> None:
-        """Claims nothing more and gives what is on its way `timeout_s` to end; the rest stays with its lease."""
-        self._is_stopping = True
+        """Sends what is due and ends what is on its way, for `timeout_s` at most; the rest stays pending."""
+        self._is_draining = True
         self._wake.set()
         if self._task:
             await asyncio.wait([self._task], timeout=timeout_s)
+            self._is_stopping = True
             await _cancelled([self._task])
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=timeout_s)
         await _cancelled(list(self._sending))
         await self._webhook.close()
 
@@ -98,6 +98,7 @@ class Lane:
         while not self._is_stopping:
             try:
                 await self._run()
+                return
             except Exception:  # what survives: the leases end by themselves, the lane begins anew
                 log.exception("outbox.lane_failed", extra={"fields": {"endpoint": self.endpoint}})
                 self._listener.on_lane_failure(self.endpoint)
@@ -107,6 +108,8 @@ class Lane:
         while not self._is_stopping:
             self._wake.clear()
             next_due = await self._claim() if self._may_claim() else None
+            if self._is_draining and not self._sending and not (self._may_have_work and self._may_claim()):
+                return
             if not self._wake.is_set():
                 await self._sleep(self._pause_s(next_due))
 
@@ -162,7 +165,7 @@ class Lane:
         if not task.cancelled() and (why := task.exception()):
             log.error("outbox.delivery_failed", exc_info=why, extra={"fields": {"endpoint": self.endpoint}})
             self._listener.on_lane_failure(self.endpoint)
-        if self._may_have_work:
+        if self._may_have_work or self._is_draining:
             self._wake.set()
 
     async def _deliver(self, lease: Lease) -> None:

@@ -129,7 +129,9 @@ class Outbox:
         self._upkeep = asyncio.create_task(self._keep_up(), name="outbox-upkeep")
 
     async def drain(self, timeout_s: float = 5.0) -> None:
-        """Starts no delivery any more, and gives those on their way `timeout_s` to end."""
+        """Delivers what is due, the facts of a moment ago among it, for `timeout_s`; the rest stays pending."""
+        with suppress(Unavailable):  # commits keep the order of the calls: after the mark, all facts are on disk
+            await self._store.mark_alive(self._wall() + ALIVE_AHEAD_MS)
         await self._dispatcher.stop(timeout_s)
 
     async def close(self) -> None:

@@ -174,6 +174,32 @@ async def test_what_is_on_its_way_at_the_end_is_sent_again_by_the_next_process(
     assert receiver.got[0].event_id == receiver.got[1].event_id
 
 
+async def test_what_was_recorded_a_moment_before_the_end_is_still_delivered(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """Escaped because every test waited for its deliveries before it ended: a shutdown's stops have nobody to."""
+    async with running(tmp_path, inline=False, tracker=endpoint(receiver.url, concurrency=2)) as outbox:
+        for number in range(20):
+            outbox.append(typing(f"s{number % 4}"))
+        await outbox.drain(5)
+        assert len(receiver.got) == 20
+        assert not (await outbox.depth()).by_state[State.PENDING]
+
+
+@pytest.mark.looptime
+async def test_the_end_does_not_wait_for_a_retry_that_is_due_later(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.answers = [503]
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await outbox.append(typing())
+        await receiver.until(1)
+        began = asyncio.get_running_loop().time()
+        await outbox.drain(5)
+        assert asyncio.get_running_loop().time() - began < 1
+    assert len(receiver.got) == 1
+
+
 async def test_sessions_left_open_are_told_as_stopped_by_the_next_process(
     tmp_path: Path, receiver: Receiver
 ) -> None:
