@@ -1,0 +1,130 @@
+"""The other commands, as somebody at a terminal runs them."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from relay import wire
+from relay.sandbox.chaos import Forced
+from tests.whole.process import run, until
+from tests.whole.test_refusing_to_start import COMPLETE
+from tests.whole.town import GUEST, Town, event, once, session_id
+
+
+async def test_broadcast_shows_one_indicator_and_waits_for_the_callback(town: Town) -> None:
+    ran = await run(town.home, town.environ, "broadcast", session_id(), GUEST, "typing", "--json")
+    assert ran.code == 0, ran
+    told = wire.loads(ran.out)
+    assert (told["success"], told["status"], told["pendingCallbacks"]) == (True, 200, 0)
+    assert town.told() == ["typing"]
+    (callback,) = once(town.events("typing_indicator.broadcast"))
+    assert callback.data["auditId"] == told["auditId"]
+
+
+async def test_broadcast_takes_session_and_guest_from_the_tutorials_environment(town: Town) -> None:
+    environ = town.environ | {"TEST_SESSION_ID": session_id(), "TEST_GUEST_ID": GUEST}
+    ran = await run(town.home, environ, "broadcast", "--duration", "1200")
+    assert ran.code == 0, ran
+    assert "shown in" in ran.out
+    assert town.calls()[0].duration_ms == 1200
+
+
+async def test_broadcast_may_run_beside_the_relay(town: Town) -> None:
+    async with town.relay() as relay:
+        ran = await run(town.home, town.environ, "broadcast", session_id(), GUEST)
+        assert ran.code == 0, ran
+        await town.type(relay, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("not-a-uuid", GUEST), 1, "UUID"),
+        ((session_id(), "a/b?c"), 1, "guestId"),
+        ((session_id(), GUEST, "dancing"), 2, "dancing"),
+        ((session_id(), GUEST, "typing", "--duration", "99"), 1, "100..10000"),
+        ((session_id(),), 2, "TEST_GUEST_ID"),
+    ],
+)
+async def test_broadcast_says_what_it_cannot_do(
+    town: Town, arguments: tuple[str, ...], code: int, word: str
+) -> None:
+    ran = await run(town.home, town.environ, "broadcast", *arguments)
+    assert ran.code == code, ran
+    assert word in ran.err
+    assert "Traceback" not in ran.err
+    assert not town.platform.arrivals
+
+
+async def test_broadcast_says_what_the_platform_said(town: Town) -> None:
+    town.platform.mischief.force(Forced(status=403, body={"message": "no such permission"}))
+    ran = await run(town.home, town.environ, "broadcast", session_id(), GUEST)
+    assert ran.code == 1
+    assert "no such permission" in ran.err
+    assert "messaging:guest:write" in ran.err
+    assert "Traceback" not in ran.err
+
+
+async def test_a_new_key_lets_its_owner_in_and_nobody_else(town: Town) -> None:
+    made = await run(town.home, {}, "keys", "new", "desk", "--json")
+    key, toml = (wire.loads(made.out)[name] for name in ("key", "toml"))
+    (town.home / "relay.toml").write_text(toml)
+    async with town.relay(RELAY_CONFIG="relay.toml") as relay:
+        good = await town.post(relay, event(), Authorization=f"Bearer {key}")
+        wrong = await town.post(relay, event(), Authorization=f"Bearer {key[:-1]}{'A' if key[-1] != 'A' else 'B'}")
+        none = await town.post(relay, event())
+        await until(town.calls, within_s=5)
+        rows = await town.audit(relay)
+        assert key not in "\n".join(relay.said)
+    assert [good.status, wrong.status, none.status] == [202, 401, 401]
+    assert wrong.body == none.body
+    assert wrong.headers["WWW-Authenticate"] == "Bearer"
+    assert rows[0]["source"] == "desk"
+
+
+async def test_the_written_template_is_usable_as_it_stands(tmp_path: Path) -> None:
+    assert (await run(tmp_path, {}, "config", "init")).code == 0
+    written = (tmp_path / "relay.toml").read_text()
+    assert tomllib.loads(written) is not None
+    again = await run(tmp_path, {}, "config", "init")
+    assert again.code == 2
+    assert (tmp_path / "relay.toml").read_text() == written
+    ran = await run(tmp_path, COMPLETE, "config", "check", "--config", "relay.toml")
+    assert ran.code == 0, ran
+
+
+async def test_the_settings_are_shown_without_their_secrets(tmp_path: Path) -> None:
+    url = {"WEBHOOK_URL": "http://127.0.0.1:9/hooks?token=a-canary-token"}
+    ran = await run(tmp_path, COMPLETE | url, "config", "show")
+    assert ran.code == 0, ran
+    shown = wire.loads(ran.out)
+    assert shown["gateways"]["guest"]["client_id"] == "id"
+    secret = (tmp_path / "typing-relay.db.secret").read_text().strip()
+    for canary in ("a-canary-secret", "a-canary-token", secret):
+        assert canary not in ran.out + ran.err
+
+
+async def test_the_schema_is_one_and_names_every_table(tmp_path: Path) -> None:
+    ran = await run(tmp_path, {}, "config", "schema")
+    assert ran.code == 0
+    tables = {"server", "operations", "typing", "gateways", "sources", "endpoints", "outbox", "audit", "logging"}
+    assert tables <= set(wire.loads(ran.out)["properties"])
+
+
+async def test_settings_that_are_wrong_are_all_named_at_once(tmp_path: Path) -> None:
+    wrong = {"RELAY_SERVER__PORT": "eighty", "RELAY_TYPING__STOP_MODE": "sometimes"}
+    ran = await run(tmp_path, COMPLETE | wrong, "config", "check")
+    assert ran.code == 2
+    assert "RELAY_SERVER__PORT" in ran.err
+    assert "RELAY_TYPING__STOP_MODE" in ran.err
+    assert "eighty" not in ran.err
+
+
+async def test_healthcheck_answers_for_containers(town: Town) -> None:
+    async with town.relay() as relay:
+        ready = await run(town.home, {}, "healthcheck", "--url", f"{relay.operations}/readyz")
+    gone = await run(town.home, {}, "healthcheck", "--url", f"{relay.operations}/readyz")
+    assert (ready.code, gone.code) == (0, 1)
+    assert "no answer" in gone.err
+    assert "Traceback" not in gone.err
