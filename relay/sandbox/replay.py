@@ -110,8 +110,7 @@ def measure(
     runs = split_runs(keys, float(min(timings.duration_ms, timings.pause_after_ms + timings.margin_ms)))
     next_keys = [*(first for first, _ in runs[1:]), float("inf")]
     seen = [
-        _Seen.of(*run, spans, next_key, late_after_ms)
-        for run, next_key in zip(runs, next_keys, strict=True)
+        _Seen.of(*run, spans, next_key, late_after_ms) for run, next_key in zip(runs, next_keys, strict=True)
     ]
     written = sum(last - first for first, last in runs)
     spans_d = [(last - first) / timings.duration_ms for first, last in runs]

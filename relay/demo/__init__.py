@@ -1,0 +1,1 @@
+"""The relay shown at work: between a typist, a stand-in platform and a tracker, all of them in one process."""
