@@ -254,7 +254,8 @@ def hold(pacer: Pacer, now: Ms, timings: Timings) -> None:
 def is_unsettled(pacer: Pacer, now: Ms, reach: Reach) -> bool:
     """True while the platform has still to be told, or to answer, something about this session."""
     is_busy = pacer.in_flight is not None or pacer.order is not None or pacer.owes_stop
-    return is_busy or (reach.can_stop and pacer.is_spoken and now < pacer.visible_until)
+    is_worth_a_stop = reach.can_stop and not reach.is_explicit and pacer.is_spoken
+    return is_busy or (is_worth_a_stop and now < pacer.visible_until)
 
 
 def rests_at(pacer: Pacer) -> Ms:

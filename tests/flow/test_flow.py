@@ -235,6 +235,16 @@ async def test_drain_gives_up_on_a_platform_that_hangs() -> None:
         assert now_ms() - began <= 3100
 
 
+async def test_drain_waits_for_no_ordered_display_to_lapse() -> None:
+    """Escaped because drain was tried with typing agents only; the one-shot command took three seconds to end."""
+    async with river() as it:
+        await it.order(Indicator.TYPING)
+        began = now_ms()
+        await it.flow.drain()
+        assert now_ms() - began < 100
+        assert [what for _, what in it.told()] == ["typing"]
+
+
 async def test_an_order_is_answered_and_recorded_and_refreshes_nothing() -> None:
     async with river() as it:
         result = await it.order(Indicator.TYPING)
