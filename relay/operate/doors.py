@@ -19,6 +19,7 @@ from relay.core.moments import UnixMs, from_rfc3339
 from relay.errors import Rejected, RelayError, Unavailable
 from relay.ingest.answers import problem, refusal, reply
 from relay.ingest.hosts import HostRule
+from relay.ingest.refusals import WrongMethod
 from relay.observe.health import Health
 from relay.observe.series import OUTBOX_DELIVERIES, OUTBOX_OLDEST
 from relay.operate.views import audit_view, delivery_view, session_view
@@ -26,6 +27,7 @@ from relay.settings.models import Operations
 
 MOST_ROWS = 1000
 NDJSON = "application/x-ndjson"
+READS = ("GET", "HEAD")
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -63,8 +65,8 @@ class OperatorDoors:
             door = self._session
         if door is None:
             raise Rejected(404, "Not found", "nothing is served under this path")
-        if request.method not in {"GET", "HEAD"}:
-            raise Rejected(405, "Method not allowed", "this path answers GET")
+        if request.method not in READS:
+            raise WrongMethod(", ".join(READS))
         return door
 
     async def _alive(self, _request: web.BaseRequest) -> web.Response:
