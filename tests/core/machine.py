@@ -12,6 +12,7 @@ diary it leaves.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from relay.core import pacer as pacing
@@ -23,7 +24,7 @@ from relay.core.engagement import Reason
 from relay.core.indicator import Address, Cause, Indicator, Wish
 from relay.core.moments import NEVER, Ms
 from relay.core.pacer import Pacer, Reach
-from relay.core.session import Change, Session, Verdict, strongest
+from relay.core.session import Change, Session, Verdict, stronger
 from relay.core.timings import TICK_MS, Timings
 from tests.core.answers import Answer, script
 from tests.core.diary import Cleared, Crashed, Entry, Freed, Sent, Told
@@ -248,7 +249,7 @@ class Machine:
             pacing.hold(session.pacer, self.now, self.timings)
             return
         settling.send(session.pacer, wish, self.now, self.timings, jitter=self.jitter())
-        desired = strongest(self.public_indicators())
+        desired = reduce(stronger, self.public_indicators(), Indicator.STOPPED)
         self.flight = Sent(self.now, wish, desired, next(self.answers), self.life)
         self.sent.append(self.flight)
         if self.flight.answer.after_ms == 0:
