@@ -24,7 +24,9 @@ def replay_virtually(keys: list[Ms], *, as_json: bool) -> list[str]:
     by_mode = replay_both(keys)
     missed = list(broken_bars(by_mode))
     if as_json:
-        modes: dict[str, wire.Json] = {mode: in_json(figure_rows(seen)) for mode, seen in by_mode.items()}
+        modes: dict[str, wire.Json] = {
+            mode.value: in_json(figure_rows(seen)) for mode, seen in by_mode.items()
+        }
         print_json({"modes": modes, "missed": missed})
     else:
         click.echo(table(*map(figure_rows, by_mode.values()), headings=list(by_mode)))

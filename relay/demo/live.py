@@ -158,9 +158,9 @@ def view_lines(view: View) -> list[str]:
 def view_line(view: View) -> str:
     """For a log."""
     return (
-        f"{clock(view.elapsed_s)} keys {view.keys} · indicators {_calls(view)} · {view.per_key:.3f} per key"
+        f"{clock(view.elapsed_s)} keys {view.keys:,} · indicators {_calls(view)} · {view.per_key:.3f} per key"
         f" · met {_faults(view)}"
-        f" · callbacks {_callbacks(view)} · pending {view.pending}"
+        f" · callbacks {_callbacks(view)} · pending {view.pending:,}"
     )
 
 

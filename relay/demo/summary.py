@@ -84,21 +84,20 @@ def summed_up(
 
 
 def losses(of: Summary) -> Iterator[str]:
-    """One sentence per kind of loss; nothing where all is well."""
-    unreceived = of.recorded - of.verified
+    """One line per kind of loss and how often; nothing where all is well."""
     found = {
-        "keys were refused at the relay's door": of.keys_refused,
-        "accepted indicators have no callback": of.untold,
-        "callbacks tell of indicators the platform never accepted": of.unasked,
-        "callbacks had no valid signature": of.unverified,
-        "gaps are in the sessions' sequences": of.gaps,
-        "events came after a later one of their session": of.disorders,
-        "sessions did not end stopped": of.still_open,
-        "callbacks are still pending": of.pending,
-        "callbacks are dead letters": of.dead_letters,
-        "recorded events never reached the tracker": max(0, unreceived),
+        "keys refused at the relay's door": of.keys_refused,
+        "accepted indicators without a callback": of.untold,
+        "callbacks of indicators that the platform never accepted": of.unasked,
+        "callbacks without a valid signature": of.unverified,
+        "gaps in the sessions' sequences": of.gaps,
+        "events that came after a later one of their session": of.disorders,
+        "sessions that did not end stopped": of.still_open,
+        "callbacks still pending": of.pending,
+        "dead letters": of.dead_letters,
+        "recorded events that never reached the tracker": max(0, of.recorded - of.verified),
     }
-    return (f"{times:,} {what}" for what, times in found.items() if times)
+    return (f"{what}: {times:,}" for what, times in found.items() if times)
 
 
 def summary_rows(of: Summary) -> list[Row]:

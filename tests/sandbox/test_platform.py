@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from relay.core.indicator import Indicator
+from relay.sandbox.arrivals import Arrival
 from relay.sandbox.chaos import Chaos
 from relay.sandbox.platform import StandInPlatform
 
@@ -236,3 +237,18 @@ async def test_by_default_it_misbehaves() -> None:
         statuses = [(await it.typing())[0] for _ in range(400)]
         assert {200, 429, 503} == set(statuses)
         assert statuses.count(200) > 360
+
+
+async def test_whoever_asked_is_told_of_each_arrival_with_its_answer() -> None:
+    told: list[Arrival] = []
+    chaos = Chaos.none()
+    async with (
+        StandInPlatform(chaos, on_arrival=told.append, wall=lambda: 7) as platform,
+        aiohttp.ClientSession() as http,
+    ):
+        made = Client(http, platform)
+        await made.log_in()
+        await made.typing()
+        await made.switch(rate_429=1.0)
+        await made.typing()
+    assert [(each.status, each.is_applied, each.wall) for each in told] == [(200, True, 7), (429, False, 7)]

@@ -77,6 +77,13 @@ def test_a_run_that_begins_dark_is_late() -> None:
     assert (seen.lapses, seen.late_starts, seen.dark_share) == pytest.approx((0, 1, 1 / 4))
 
 
+@pytest.mark.parametrize(("late_after_ms", "late"), [(0, 1), (299, 1), (300, 0)])
+def test_a_start_within_what_is_granted_is_not_late(late_after_ms: Ms, late: int) -> None:
+    """Shown 300 ms after the first key."""
+    seen = measure([0, 2000], typing(300), T, late_after_ms=late_after_ms)
+    assert (seen.late_starts, seen.dark_share) == pytest.approx((late, 0.15))
+
+
 def test_a_run_nobody_saw_is_late_and_dark() -> None:
     seen = figures([0, 2000], [])
     assert (seen.lapses, seen.late_starts, seen.dark_share, seen.ghost_max_ms) == (0, 1, 1.0, 0)

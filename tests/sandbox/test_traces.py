@@ -1,10 +1,10 @@
 import gzip
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
 
-from relay.sandbox.traces import BadTrace, generated_trace, read_trace
+from relay.sandbox.traces import BadTrace, endless_trace, generated_trace, read_trace
 
 
 def written(folder: Path, text: str) -> Path:
@@ -63,3 +63,16 @@ def test_a_generated_trace_pauses_as_people_do() -> None:
     gaps = [later - earlier for earlier, later in pairwise(times)]
     for over_ms, share in ((1000, 0.06), (2000, 0.03), (3000, 0.02), (8000, 0.01)):
         assert sum(gap > over_ms for gap in gaps) / len(gaps) == pytest.approx(share, rel=1 / 3)
+
+
+def test_an_endless_trace_begins_as_the_generated_one_of_its_seed() -> None:
+    times = generated_trace(minutes=3, seed=5)
+    assert list(islice(endless_trace(seed=5), len(times))) == times
+
+
+@pytest.mark.parametrize("content", [b"0\n5\n", gzip.compress(b"0\n5\n")[:-9], b"\x1f\x8b\x08\x00rubbish"])
+def test_a_file_that_only_calls_itself_packed_is_a_bad_trace(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "trace.txt.gz"
+    path.write_bytes(content)
+    with pytest.raises(BadTrace, match="gzip"):
+        read_trace(path)

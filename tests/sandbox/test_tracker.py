@@ -129,3 +129,19 @@ async def test_what_came_is_listed_with_the_figures() -> None:
             listed = await response.json()
         assert (listed["accepted"], listed["gaps"], listed["events"][0]["message_id"]) == (1, 0, "msg_1")
         assert listed["events"][0]["at"] == pytest.approx(time.time() * 1000, abs=60_000)
+
+
+async def test_timestamps_are_held_against_the_clock_it_was_given() -> None:
+    """Five minutes either way are tolerated (Standard Webhooks, verification); an hour is not."""
+    an_hour_on = time.time_ns() // 1_000_000 + 3_600_000
+    async with Tracker([SECRET], wall=lambda: an_hour_on) as tracker, aiohttp.ClientSession() as http:
+        assert await Sender(tracker, http).send("msg_1", {"type": "x"}) == 401
+        assert tracker.ledger.unverified.total() == 1
+
+
+async def test_whoever_asked_is_told_of_each_event_once() -> None:
+    told: list[Received] = []
+    async with Tracker([SECRET], on_received=told.append) as tracker, aiohttp.ClientSession() as http:
+        for message_id in ("msg_1", "msg_1", "msg_2"):
+            await Sender(tracker, http).send(message_id, {"type": "session.typing", "data": {}})
+    assert [event.message_id for event in told] == ["msg_1", "msg_2"]
