@@ -1,0 +1,128 @@
+from urllib.parse import quote
+
+import pytest
+
+from relay import wire
+from relay.core.activity import Kind
+from relay.errors import Unavailable
+from relay.observe.health import Check, Health
+from tests.operate.house import OTHER, SESSION, House
+
+
+async def test_a_stalled_loop_is_not_alive(house: House) -> None:
+    house.health = Health(1000.0)
+    reply = await house.ask("/healthz")
+    assert (reply.status, reply.value) == (503, {"status": "stalled"})
+
+
+async def test_alive_does_not_ask_whether_anything_else_works(house: House) -> None:
+    house.health = Health(0.0, (Check("outbox", is_ok=False, reason="the disk is full"),))
+    assert (await house.ask("/healthz")).status == 200
+
+
+async def test_readiness_names_what_fails_and_why(house: House) -> None:
+    assert (await house.ask("/readyz")).status == 200
+    house.health = Health(0.0, (Check("outbox", is_ok=False, reason="the disk is full"),))
+    reply = await house.ask("/readyz")
+    assert reply.status == 503
+    assert reply.value["checks"] == [{"name": "outbox", "ok": False, "reason": "the disk is full"}]
+
+
+async def test_a_session_is_found_by_its_id_while_it_lives(house: House) -> None:
+    assert (await house.ask(f"/v1/sessions/{SESSION}")).status == 404
+    house.type()
+    reply = await house.ask(f"/v1/sessions/{SESSION}")
+    assert (reply.value["sessionId"], reply.value["state"]) == (SESSION, "typing")
+
+
+async def test_sessions_are_counted_whole_and_listed_up_to_the_limit(house: House) -> None:
+    house.type(SESSION)
+    house.type(OTHER)
+    value = (await house.ask("/v1/sessions?limit=1")).value
+    assert (value["alive"], len(value["sessions"])) == (2, 1)
+
+
+async def test_the_audit_is_newest_first_and_can_be_narrowed(house: House) -> None:
+    house.type(SESSION)
+    await house.audited(1)
+    house.type(OTHER)
+    newest, oldest = await house.audited(2)
+    assert (newest["sessionId"], oldest["sessionId"]) == (OTHER, SESSION)
+    of_one = (await house.ask(f"/v1/audit?session={SESSION}")).value["audit"]
+    assert [row["auditId"] for row in of_one] == [oldest["auditId"]]
+    one = (await house.ask("/v1/audit?limit=1")).value["audit"]
+    assert [row["auditId"] for row in one] == [newest["auditId"]]
+    recent = (await house.ask(f"/v1/audit?since={quote(newest['timestamp'])}")).value["audit"]
+    assert newest["auditId"] in [row["auditId"] for row in recent]
+    assert (await house.ask("/v1/audit?since=2100-01-01T00:00:00Z")).value == {"audit": []}
+
+
+async def test_the_audit_is_exported_a_line_a_row(house: House) -> None:
+    house.type(SESSION)
+    rows = await house.audited(1)
+    reply = await house.ask("/v1/audit", Accept="application/x-ndjson")
+    assert reply.headers["Content-Type"].startswith("application/x-ndjson")
+    assert [wire.loads(line) for line in reply.body.splitlines()] == rows
+
+
+async def test_deliveries_can_be_narrowed_by_state_endpoint_and_session(house: House) -> None:
+    house.receiver.answers = [503]  # tried again five seconds later, and its session's others wait for it
+    house.type(SESSION)
+    await house.receiver.until(1)
+    pending = (await house.ask(f"/v1/deliveries?state=pending&session={SESSION}")).value["deliveries"]
+    assert {row["sessionId"] for row in pending} <= {SESSION}
+    assert {row["endpoint"] for row in (await house.ask("/v1/deliveries")).value["deliveries"]} == {"tracker"}
+    for query in ("endpoint=nobody", "state=exhausted", f"session={OTHER}", "since=2100-01-01T00:00:00Z"):
+        assert (await house.ask(f"/v1/deliveries?{query}")).value == {"deliveries": []}, query
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "limit=-5", "limit=", "since=now", "since="]
+)
+async def test_a_query_that_means_nothing_is_422_and_not_repeated(house: House, query: str) -> None:
+    reply = await house.ask(f"/v1/audit?{query}")
+    assert reply.status == 422
+    assert query.encode() not in reply.body
+
+
+async def test_a_state_that_does_not_exist_is_told_the_ones_that_do(house: House) -> None:
+    reply = await house.ask("/v1/deliveries?state=gone")
+    assert reply.status == 422
+    assert "exhausted" in reply.value["detail"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_nothing_here_can_be_changed(house: House, method: str) -> None:
+    """RFC 9110 section 15.5.6: a 405 comes with Allow."""
+    reply = await house.ask("/v1/audit", method)
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/audit/", "/V1/audit", "/metrics/x"])
+async def test_a_path_is_served_as_it_is_written_or_not_at_all(house: House, path: str) -> None:
+    assert (await house.ask(path)).status == 404
+
+
+async def test_a_name_rebound_to_this_machine_is_refused_before_anything_is_read(house: House) -> None:
+    for path in ("/healthz", "/metrics", "/v1/audit"):
+        assert (await house.ask(path, Host="attacker.example")).status == 403
+        assert (await house.ask(path, Origin="https://attacker.example")).status == 403
+
+
+async def test_an_outbox_that_cannot_be_read_is_503_and_not_500(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(**_: object) -> list[object]:
+        raise Unavailable("the outbox's file could not be read")
+
+    monkeypatch.setattr(house.assembly.outbox, "audit", broken)
+    assert (await house.ask("/v1/audit")).status == 503
+
+
+async def test_the_figures_count_every_outcome(house: House) -> None:
+    house.type()
+    await house.audited(1)
+    house.act(Kind.MESSAGE_SENT)
+    value = (await house.ask("/v1/metrics")).value
+    assert value["displayRate"] == 1.0
+    assert value["stats"] == {"total": 1, "success": 1, "failed": 0}
