@@ -18,6 +18,7 @@ from relay.core.ids import is_id, is_uuid
 from relay.core.indicator import Address, Indicator
 from relay.core.moments import UnixMs
 from relay.errors import Rejected, SettingsError, Unavailable
+from relay.observe.tally import BroadcastTally
 from relay.orders import Result
 from relay.settings.models import Endpoint, Gateway, Outbox, Settings
 
@@ -45,8 +46,8 @@ class TypingBroadcaster:
         settings: Settings | None = None,
         wall: Callable[[], UnixMs] = unix_ms,
     ) -> None:
-        self._scratch = None if outbox or settings else tempfile.TemporaryDirectory(prefix="typing-relay-")
-        path = outbox or Path(self._scratch.name if self._scratch else ".") / "outbox.db"
+        self._is_kept = outbox is not None or settings is not None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         try:
             self._settings = settings or Settings(
                 gateways={
@@ -55,7 +56,7 @@ class TypingBroadcaster:
                     )
                 },
                 endpoints=_tracker(webhook_url, webhook_secret),
-                outbox=Outbox(path=path),
+                outbox=Outbox(path=outbox or Path("outbox.db")),
             )
         except ValidationError as why:
             problems = [
@@ -67,7 +68,8 @@ class TypingBroadcaster:
         self._is_active = True
 
     async def __aenter__(self) -> Self:
-        self._assembly = await Assembly.open(self._settings, wall=self._wall)
+        settings = self._settings if self._is_kept else self._in_scratch()
+        self._assembly = await Assembly.open(settings, wall=self._wall)
         await self._assembly.start()
         return self
 
@@ -75,7 +77,6 @@ class TypingBroadcaster:
         await self.deactivate()
         if self._assembly is not None:
             await self._assembly.close()
-            self._assembly = None
         if self._scratch is not None:
             self._scratch.cleanup()
 
@@ -104,8 +105,9 @@ class TypingBroadcaster:
         )
 
     def get_metrics(self) -> dict[str, object]:
-        """`{"displayRate": 0.0..1.0, "stats": {total, success, failed}, "auditLog": [last 100]}`."""
-        return {} if self._assembly is None else self._assembly.observer.tally.shown()
+        """`{"displayRate": 0.0..1.0, "stats": {total, success, failed}, "auditLog": [last 100]}`, also afterwards."""
+        tally = BroadcastTally() if self._assembly is None else self._assembly.observer.tally
+        return tally.shown()
 
     async def pending_callbacks(self, *, within_s: float) -> int:
         """How many callbacks are still to be delivered, after waiting up to `within_s` for there to be none."""
@@ -122,6 +124,11 @@ class TypingBroadcaster:
         if self._is_active and self._assembly is not None:
             await self._assembly.drain()
         self._is_active = False
+
+    def _in_scratch(self) -> Settings:
+        self._scratch = tempfile.TemporaryDirectory(prefix="typing-relay-")
+        outbox = Outbox(path=Path(self._scratch.name) / "outbox.db")
+        return self._settings.model_copy(update={"outbox": outbox})
 
     def _running(self) -> Assembly:
         if self._assembly is None or not self._is_active:

@@ -1,0 +1,193 @@
+"""The broadcaster as a program uses it: no server, the real gateway and outbox, a platform and a tracker on loopback."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from standardwebhooks import Webhook
+
+from relay.broadcaster import TypingBroadcaster
+from relay.errors import Rejected, SettingsError, StoreError, TooSoon, Unavailable
+from relay.sandbox.chaos import Chaos, Forced
+from relay.sandbox.platform import StandInPlatform
+from tests.outbox.receiver import SECRET, Receiver, receiving
+
+SESSION, OTHER = str(UUID(int=1)), str(UUID(int=2))
+GUEST = "guest-17"
+
+
+@asynccontextmanager
+async def scene(*script: Forced) -> AsyncIterator[tuple[StandInPlatform, Receiver]]:
+    async with StandInPlatform(Chaos.none()) as platform, receiving() as receiver:
+        platform.mischief.force(*script)
+        yield platform, receiver
+
+
+def broadcaster_for(platform: StandInPlatform, receiver: Receiver, **more: Any) -> TypingBroadcaster:
+    return TypingBroadcaster(
+        client_id=platform.identity.client_id,
+        client_secret=platform.identity.client_secret,
+        base_url=platform.base_url,
+        webhook_url=receiver.url,
+        webhook_secret=SECRET,
+        **more,
+    )
+
+
+async def test_a_broadcast_is_shown_and_told_to_the_tracker() -> None:
+    async with scene() as (platform, receiver):
+        async with broadcaster_for(platform, receiver) as broadcaster:
+            result = await broadcaster.broadcast_typing(SESSION, GUEST)
+            assert await broadcaster.pending_callbacks(within_s=5) == 0
+        (call,) = platform.arrivals
+        (callback,) = receiver.got
+    assert (call.indicator, call.duration_ms, call.guest_id) == ("typing", 3000, GUEST)
+    assert (result.status, callback.data["auditId"]) == (200, result.audit_id)
+    Webhook(SECRET).verify(callback.body, callback.headers)
+
+
+async def test_inside_the_interval_it_says_how_long_to_wait() -> None:
+    async with scene() as (platform, receiver), broadcaster_for(platform, receiver) as broadcaster:
+        await broadcaster.broadcast_typing(SESSION, GUEST, "typing")
+        with pytest.raises(TooSoon) as refused:
+            await broadcaster.broadcast_typing(SESSION, GUEST, "typing_stopped")
+        assert 0 < refused.value.wait_ms <= 2000
+        await broadcaster.broadcast_typing(OTHER, GUEST)  # every session has an interval of its own
+        assert len(platform.arrivals) == 2
+
+
+async def test_every_bad_argument_is_named_and_nothing_is_sent() -> None:
+    async with scene() as (platform, receiver), broadcaster_for(platform, receiver) as broadcaster:
+        with pytest.raises(Rejected) as refused:
+            await broadcaster.broadcast_typing("me", "../../oauth/token", "dancing", 99)
+        assert refused.value.status == 422
+        assert [place for place, _ in refused.value.problems] == ["sessionId", "guestId", "type", "duration"]
+        assert "me" not in {word for _, words in refused.value.problems for word in words.split()}
+        with pytest.raises(Rejected):
+            await broadcaster.broadcast_typing(SESSION, GUEST, duration=True)
+        assert not platform.arrivals
+        assert broadcaster.get_metrics()["stats"] == {"total": 0, "success": 0, "failed": 0}
+
+
+async def test_the_metrics_have_the_tutorials_shape_and_count_what_reached_the_platform() -> None:
+    async with scene(Forced(), Forced(status=503)) as (platform, receiver):
+        async with broadcaster_for(platform, receiver) as broadcaster:
+            assert broadcaster.get_metrics()["displayRate"] == 0.0
+            await broadcaster.broadcast_typing(SESSION, GUEST)
+            with pytest.raises(Rejected) as failed:
+                await broadcaster.broadcast_typing(OTHER, GUEST)
+            with pytest.raises(TooSoon):
+                await broadcaster.broadcast_typing(SESSION, GUEST)
+        metrics: Any = broadcaster.get_metrics()
+    assert failed.value.status == 502
+    assert set(metrics) == {"displayRate", "stats", "auditLog"}
+    assert metrics["displayRate"] == 0.5
+    assert metrics["stats"] == {"total": 2, "success": 1, "failed": 1}
+    assert [entry["success"] for entry in metrics["auditLog"]] == [True, False]
+
+
+async def test_before_it_is_entered_it_has_the_same_metrics_shape_and_sends_nothing() -> None:
+    async with scene() as (platform, receiver):
+        broadcaster = broadcaster_for(platform, receiver)
+        metrics: Any = broadcaster.get_metrics()
+        assert metrics["stats"]["total"] == 0
+        with pytest.raises(Unavailable):
+            await broadcaster.broadcast_typing(SESSION, GUEST)
+        async with broadcaster:
+            pass
+        assert not platform.arrivals
+
+
+async def test_deactivate_lets_what_is_under_way_end_and_sends_nothing_afterwards() -> None:
+    async with (
+        scene(Forced(delay_ms=300)) as (platform, receiver),
+        broadcaster_for(platform, receiver) as broadcaster,
+    ):
+        under_way = asyncio.create_task(broadcaster.broadcast_typing(SESSION, GUEST))
+        while not platform.arrivals:  # noqa: ASYNC110 - the stand-in has no event to wait for
+            await asyncio.sleep(0.005)
+        await broadcaster.deactivate()
+        assert (await under_way).status == 200
+        with pytest.raises(Unavailable):
+            await broadcaster.broadcast_typing(OTHER, GUEST)
+        assert len(platform.arrivals) == 1
+        assert len(receiver.got) == 1
+
+
+async def test_a_429_is_never_repeated_behind_the_callers_back() -> None:
+    async with scene(*[Forced(status=429, headers={"Retry-After": "0"})] * 3) as (platform, receiver):
+        async with broadcaster_for(platform, receiver) as broadcaster:
+            with pytest.raises(Rejected) as refused:
+                await broadcaster.broadcast_typing(SESSION, GUEST)
+            await broadcaster.deactivate()
+        assert refused.value.status == 429
+        assert len(platform.arrivals) == 1
+
+
+async def test_a_session_that_is_not_active_costs_no_call() -> None:
+    async with scene() as (platform, receiver), broadcaster_for(platform, receiver) as broadcaster:
+        platform.mischief.change({"session_status": "ENDED"})
+        with pytest.raises(Rejected) as refused:
+            await broadcaster.broadcast_typing(SESSION, GUEST)
+        assert refused.value.status == 409
+        assert not platform.arrivals
+
+
+async def test_a_callback_that_failed_is_made_by_the_next_one_with_the_same_outbox(tmp_path: Path) -> None:
+    path = tmp_path / "mine.db"
+    async with scene() as (platform, receiver):
+        receiver.answers = [503]
+        async with broadcaster_for(platform, receiver, outbox=path) as broadcaster:
+            await broadcaster.broadcast_typing(SESSION, GUEST)
+            assert await broadcaster.pending_callbacks(within_s=0.3) == 1
+        async with broadcaster_for(platform, receiver, outbox=path) as broadcaster:
+            assert await broadcaster.pending_callbacks(within_s=10) == 0
+        first, second = receiver.got
+    assert (first.event_id, first.body) == (second.event_id, second.body)
+
+
+async def test_a_file_that_another_holds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "held.db"
+    async with scene() as (platform, receiver), broadcaster_for(platform, receiver, outbox=path):
+        with pytest.raises(StoreError, match="held by process"):
+            await broadcaster_for(platform, receiver, outbox=path).__aenter__()
+
+
+async def test_without_an_outbox_nothing_is_left_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with scene() as (platform, receiver):
+        async with broadcaster_for(platform, receiver) as broadcaster:
+            await broadcaster.broadcast_typing(SESSION, GUEST)
+            assert list(tmp_path.iterdir())
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"webhook_secret": None},
+        {"base_url": "http://platform.example"},
+        {"client_id": ""},
+    ],
+)
+async def test_values_it_cannot_work_with_are_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    usable: dict[str, Any] = {
+        "client_id": "id",
+        "client_secret": "a-canary",
+        "webhook_url": "http://127.0.0.1:9/hooks",
+        "webhook_secret": SECRET,
+    }
+    with pytest.raises(SettingsError) as refused:
+        TypingBroadcaster(**(usable | wrong))
+    assert "a-canary" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
