@@ -98,11 +98,12 @@ class Lane:
         while not self._is_stopping:
             try:
                 await self._run()
-                return
             except Exception:  # what survives: the leases end by themselves, the lane begins anew
                 log.exception("outbox.lane_failed", extra={"fields": {"endpoint": self.endpoint}})
                 self._listener.on_lane_failure(self.endpoint)
                 await self._sleep(RESTART_S)
+            else:
+                return
 
     async def _run(self) -> None:
         while not self._is_stopping:

@@ -179,9 +179,9 @@ async def test_what_was_recorded_a_moment_before_the_end_is_still_delivered(
 ) -> None:
     """Escaped because every test waited for its deliveries before it ended: a shutdown's stops have nobody to."""
     async with running(tmp_path, inline=False, tracker=endpoint(receiver.url, concurrency=2)) as outbox:
-        for number in range(20):
-            outbox.append(typing(f"s{number % 4}"))
+        recordings = [outbox.append(typing(f"s{number % 4}")) for number in range(20)]
         await outbox.drain(5)
+        assert all(recording.done() for recording in recordings)
         assert len(receiver.got) == 20
         assert not (await outbox.depth()).by_state[State.PENDING]
 
