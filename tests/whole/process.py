@@ -112,7 +112,7 @@ async def _ready(process: asyncio.subprocess.Process, said: list[str], began: fl
 
 async def _collect(stream: asyncio.StreamReader | None, said: list[str]) -> None:
     assert stream is not None
-    async for line in stream:
+    while line := await stream.readline():
         said.append(line.decode().rstrip("\n"))
 
 

@@ -72,7 +72,9 @@ async def test_a_new_key_lets_its_owner_in_and_nobody_else(town: Town) -> None:
     (town.home / "relay.toml").write_text(toml)
     async with town.relay(RELAY_CONFIG="relay.toml") as relay:
         good = await town.post(relay, event(), Authorization=f"Bearer {key}")
-        wrong = await town.post(relay, event(), Authorization=f"Bearer {key[:-1]}{'A' if key[-1] != 'A' else 'B'}")
+        wrong = await town.post(
+            relay, event(), Authorization=f"Bearer {key[:-1]}{'A' if key[-1] != 'A' else 'B'}"
+        )
         none = await town.post(relay, event())
         await until(town.calls, within_s=5)
         rows = await town.audit(relay)
@@ -108,7 +110,17 @@ async def test_the_settings_are_shown_without_their_secrets(tmp_path: Path) -> N
 async def test_the_schema_is_one_and_names_every_table(tmp_path: Path) -> None:
     ran = await run(tmp_path, {}, "config", "schema")
     assert ran.code == 0
-    tables = {"server", "operations", "typing", "gateways", "sources", "endpoints", "outbox", "audit", "logging"}
+    tables = {
+        "server",
+        "operations",
+        "typing",
+        "gateways",
+        "sources",
+        "endpoints",
+        "outbox",
+        "audit",
+        "logging",
+    }
     assert tables <= set(wire.loads(ran.out)["properties"])
 
 

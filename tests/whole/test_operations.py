@@ -73,9 +73,7 @@ async def test_the_relays_figures_agree_with_what_platform_and_tracker_counted(t
         await until(
             lambda: all(town.transitions(n)[-1:] == [("stopped", "silence")] for n in range(5)), within_s=10
         )
-        await until(
-            lambda: len(town.events("typing_indicator")) == len(town.platform.arrivals), within_s=5
-        )
+        await until(lambda: len(town.events("typing_indicator")) == len(town.platform.arrivals), within_s=5)
         metrics = await town.look(relay, "/metrics")
         figures = (await town.look(relay, "/v1/metrics")).value
     families = {f.name: f for f in text_string_to_metric_families(metrics.body.decode())}
@@ -140,7 +138,9 @@ async def test_questions_that_mean_nothing_are_refused_and_not_repeated(town: To
 async def test_a_foreign_page_reaches_neither_listener(town: Town, headers: dict[str, str]) -> None:
     async with town.relay() as relay:
         public = await town.post(relay, event(), **headers)
-        operations = [await town.look(relay, path, **headers) for path in ("/v1/audit", "/metrics", "/readyz")]
+        operations = [
+            await town.look(relay, path, **headers) for path in ("/v1/audit", "/metrics", "/readyz")
+        ]
         assert (await town.look(relay, "/v1/sessions")).value["alive"] == 0
     assert [reply.status for reply in (public, *operations)] == [403] * 4
 

@@ -53,8 +53,7 @@ async def test_no_secret_is_ever_said(town: Town) -> None:
         async with town.relay(**environ) as relay:
             bearer = {"Authorization": f"Bearer {key}"}
             await until(lambda: identity.granted, within_s=10)
-            for number in range(5):
-                replies.append(await town.post(relay, event(number), **bearer))
+            replies += [await town.post(relay, event(number), **bearer) for number in range(5)]
             replies += [
                 await town.post(relay, event(), Authorization=f"Bearer {key}x"),
                 await town.post(relay, event(), Authorization=f"Basic {key}"),
@@ -66,7 +65,15 @@ async def test_no_secret_is_ever_said(town: Town) -> None:
                 await town.ask("GET", f"{relay.operations}/v1/audit?since={key}"),
             ]
             await until(lambda: len(platform.arrivals) >= 5 and town.receiver.got, within_s=10)
-            paths = ("/readyz", "/healthz", "/metrics", "/v1/metrics", "/v1/sessions", "/v1/audit", "/v1/deliveries")
+            paths = (
+                "/readyz",
+                "/healthz",
+                "/metrics",
+                "/v1/metrics",
+                "/v1/sessions",
+                "/v1/audit",
+                "/v1/deliveries",
+            )
             replies += [await town.look(relay, path) for path in (*paths, f"/v1/sessions/{session_id()}")]
             assert await relay.stop() == 0
             said = "\n".join([relay.ready_line, *relay.said])

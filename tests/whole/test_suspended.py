@@ -47,7 +47,9 @@ async def test_many_suspended_sessions_all_end_and_the_limit_holds(town: Town) -
             lambda: all(town.transitions(n)[-1:] == [("stopped", "silence")] for n in range(sessions)),
             within_s=10,
         )
-        await until(lambda: all(town.told(n)[-1:] in (["typing_stopped"], []) for n in range(sessions)), within_s=10)
+        await until(
+            lambda: all(town.told(n)[-1:] in (["typing_stopped"], []) for n in range(sessions)), within_s=10
+        )
     after = sorted(call.at for call in list(town.platform.arrivals)[before:])
     # A leaky bucket of 20 that leaks ten a second: no second sees more than both together.
     for at in after:

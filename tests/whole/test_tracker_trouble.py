@@ -31,7 +31,7 @@ async def test_a_tracker_that_hangs_delays_no_indicator(town: Town) -> None:
         hung_ms = statistics.median(await _latencies_ms(town, relay, AGENTS))
         assert town.receiver.at_once > 0
         town.receiver.hold.set()
-    # The figure (1.25 × calm, or 3 ms more) is the bench's, on a quiet machine; here only waiting would show.
+    # The figure (1.25 times calm, or 3 ms more) is the bench's, on a quiet machine; here only waiting would show.
     assert hung_ms <= calm_ms + 50
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import stat
 import time
+from itertools import pairwise
 
 from relay.core.indicator import Indicator
 from tests.whole.process import until
@@ -34,9 +35,11 @@ async def test_the_tutorials_environment_alone_does_the_whole_main_job(town: Tow
         # The first key waits for nothing but the call and, once, the probe: 50 ms are loopback's generous share.
         assert calls[0].wall - before_ms <= 50
         assert len(calls) <= 6
-        assert all(later.at - earlier.at >= 2000 for earlier, later in zip(calls, calls[1:], strict=False))
+        assert all(later.at - earlier.at >= 2000 for earlier, later in pairwise(calls))
         assert {Indicator.PAUSED, Indicator.STOPPED} <= {call.indicator for call in calls}
-        assert {call.status for call in calls} == {200}  # the stand-in refuses any body but the contract's four
+        assert {call.status for call in calls} == {
+            200
+        }  # the stand-in refuses any body but the contract's four
         assert {(call.session_id, call.guest_id, call.duration_ms) for call in calls} == {
             (session_id(), GUEST, 3000)
         }

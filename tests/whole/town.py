@@ -64,7 +64,7 @@ class Town:
     environ: dict[str, str] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def relay(self, environ: Mapping[str, str] = BRISK, **more: str) -> AsyncIterator[RelayProcess]:
+    async def relay(self, environ: Mapping[str, str] = BRISK, /, **more: str) -> AsyncIterator[RelayProcess]:
         """A relay of this town, told by the tutorial's names and `environ`."""
         async with serving(self.home, self.environ | dict(environ) | more) as relay:
             yield relay
