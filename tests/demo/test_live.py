@@ -1,7 +1,6 @@
 import io
 import os
 import signal
-import threading
 
 from relay.core.indicator import Indicator
 from relay.demo.clock import run_hurried
@@ -90,10 +89,17 @@ def test_it_ends_by_itself_when_the_trace_is_through_and_everything_is_quiet() -
     assert out.getvalue().splitlines()[-1].startswith("stopping")
 
 
+class Impatient(io.StringIO):
+    """Presses Ctrl-C as soon as it has seen something."""
+
+    def write(self, text: str) -> int:
+        if " keys " in text:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().write(text)
+
+
 def test_a_signal_ends_it_in_good_order() -> None:
-    out = io.StringIO()
-    before = signal.getsignal(signal.SIGTERM)
-    threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+    out, before = Impatient(), signal.getsignal(signal.SIGTERM)
     main = perform_live([endless_trace()], chaos=Chaos.none(), out=out, until_s=200, speed=20)
     run_hurried(main, speed=20)
     assert out.getvalue().splitlines()[-1].startswith("stopping")
