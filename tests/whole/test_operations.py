@@ -1,6 +1,5 @@
 """What the operator can see of a relay at work, and what nobody may ask it."""
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay import wire
@@ -125,24 +124,24 @@ async def test_questions_that_mean_nothing_are_refused_and_not_repeated(town: To
     assert not any("yesterday" in reply.body.decode() or "lost" in reply.body.decode() for reply in replies)
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Host": "relay.attacker.example"},
-        {"Host": "127.0.0.1.attacker.example:80"},
-        {"Origin": "https://attacker.example"},
-        {"Origin": "null"},
-        {"Sec-Fetch-Site": "cross-site"},
-    ],
-)
-async def test_a_foreign_page_reaches_neither_listener(town: Town, headers: dict[str, str]) -> None:
+FOREIGN = [
+    {"Host": "relay.attacker.example"},
+    {"Host": "127.0.0.1.attacker.example:80"},
+    {"Origin": "https://attacker.example"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "cross-site"},
+]
+
+
+async def test_a_foreign_page_reaches_neither_listener(town: Town) -> None:
     async with town.relay() as relay:
-        public = await town.post(relay, event(), **headers)
-        operations = [
-            await town.look(relay, path, **headers) for path in ("/v1/audit", "/metrics", "/readyz")
-        ]
+        for headers in FOREIGN:
+            public = await town.post(relay, event(), **headers)
+            operations = [
+                await town.look(relay, path, **headers) for path in ("/v1/audit", "/metrics", "/readyz")
+            ]
+            assert [reply.status for reply in (public, *operations)] == [403] * 4, headers
         assert (await town.look(relay, "/v1/sessions")).value["alive"] == 0
-    assert [reply.status for reply in (public, *operations)] == [403] * 4
 
 
 async def test_the_operators_doors_only_read_and_say_so(town: Town) -> None:
