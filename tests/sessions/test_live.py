@@ -1,0 +1,126 @@
+"""One timer for all sessions: on time, never twice, never when nobody waits."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from relay.core.activity import Activity, Kind
+from relay.core.indicator import Address, Indicator
+from relay.core.moments import Ms
+from relay.core.pacer import Pacer, Reach
+from relay.core.session import Session
+from relay.core.timings import TICK_MS, Timings
+from relay.errors import Rejected
+from relay.sessions.live import LiveSessions
+
+pytestmark = pytest.mark.looptime
+
+
+def now_ms() -> Ms:
+    return asyncio.get_running_loop().time() * 1000
+
+
+def typed(number: int = 0) -> Activity:
+    return Activity("guest", Address(f"session-{number}", "guest"), "desk", "agent", Kind.KEYSTROKE)
+
+
+def session(number: int = 0) -> Session:
+    address = Address(f"session-{number}", "guest")
+    return Session(
+        ("guest", address.session_id), address, "desk", Timings(), Reach(), Pacer(), touched=now_ms()
+    )
+
+
+def alive(*, most: int = 10, on_due: Callable[[Session, Ms], None] = lambda *_: None) -> LiveSessions:
+    def due(one: Session, now: Ms) -> None:
+        one.lapse(now, [])
+        on_due(one, now)
+
+    return LiveSessions(most=most, on_due=due)
+
+
+def type_in(sessions: LiveSessions, one: Session) -> None:
+    one.observe(typed(), now_ms(), [])
+    sessions.arm(one, now_ms())
+
+
+async def test_a_deadline_is_served_within_a_tick_and_never_early() -> None:
+    served: list[Ms] = []
+    sessions = alive(on_due=lambda _, now: served.append(now))
+    await asyncio.sleep(0.0371)
+    one, began = sessions.add(session()), now_ms()
+    type_in(sessions, one)
+    await asyncio.sleep(3)
+    assert began + 2500 <= served[0] <= began + 2500 + TICK_MS  # P: silence until paused
+
+
+async def test_arming_while_serving_starts_no_second_timer() -> None:
+    """It once did, and the wheel ran ahead of the clock: pauses came up to 200 ms early."""
+    served: list[tuple[Ms, Ms]] = []
+
+    def again(one: Session, now: Ms) -> None:
+        served.append((now, now_ms()))
+        sessions.arm(one, now)
+
+    sessions = alive(on_due=again)
+    for number in range(5):
+        type_in(sessions, sessions.add(session(number)))
+    await asyncio.sleep(30)
+    assert served
+    assert all(told == pytest.approx(real) for told, real in served)
+
+
+async def test_nobody_waiting_means_no_timer() -> None:
+    sessions = alive()
+    type_in(sessions, sessions.add(session()))
+    await asyncio.sleep(100)  # typed, paused, stopped, forgotten
+    assert len(sessions) == 0
+    loop = asyncio.get_running_loop()
+    assert not [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined] # the loop's own list is the fact
+
+
+async def test_ten_thousand_typists_hold_one_timer_handle() -> None:
+    sessions = alive(most=10_000)
+    for number in range(10_000):
+        type_in(sessions, sessions.add(session(number)))
+    loop = asyncio.get_running_loop()
+    assert len(loop._scheduled) <= 2  # type: ignore[attr-defined] # as above
+    sessions.close()
+
+
+async def test_a_herd_of_deadlines_is_served_in_slices_and_whole() -> None:
+    served: list[Session] = []
+    turns = 0
+    sessions = alive(most=10_000, on_due=lambda one, _: served.append(one))
+    for number in range(10_000):
+        type_in(sessions, sessions.add(session(number)))
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while len(served) < 10_000:
+            if served:
+                turns += 1
+            await asyncio.sleep(0 if served else 0.01)
+
+    await asyncio.wait_for(count_turns(), 10)
+    assert turns >= 3  # at least five slices of 2,000: the first is seen when it is over
+
+
+async def test_the_count_by_state_follows_the_sessions() -> None:
+    sessions = alive()
+    one = sessions.add(session())
+    assert sessions.by_state[Indicator.STOPPED] == 1
+    sessions.restated(Indicator.STOPPED, Indicator.TYPING)
+    one.stated = Indicator.TYPING
+    assert +sessions.by_state == {Indicator.TYPING: 1}
+
+
+async def test_at_the_cap_a_new_session_is_refused_with_a_time_to_come_back() -> None:
+    sessions = alive(most=1)
+    sessions.add(session(0))
+    with pytest.raises(Rejected) as refused:
+        sessions.add(session(1))
+    assert refused.value.status == 429
+    assert refused.value.retry_after_s
+    assert sessions.room == 0
