@@ -8,7 +8,6 @@ The server (`relay.app`) puts listeners before it; the in-process broadcaster (`
 """
 
 import asyncio
-import gc
 import random
 import secrets
 import time
@@ -45,9 +44,6 @@ from relay.settings.models import Settings
 
 DELIVERY_DRAIN_S = 5.0
 """How long callbacks on their way may take at a shutdown; the rest stays pending, and leaves at the next start."""
-
-GC_GENERATION_2 = 100
-"""Full collections are ten times rarer than by default: with what lives long frozen, they find little."""
 
 
 def unix_ms() -> UnixMs:
@@ -135,9 +131,6 @@ class Assembly:
             await one.gateway.start()
             one.throttle.start()
         await self.outbox.start()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*gc.get_threshold()[:2], GC_GENERATION_2)
 
     async def drain(self, timeout_s: float = DRAIN_S) -> None:
         """Refuse what comes; stop every open session, recorded; tell the platform and the trackers while time lasts."""
@@ -149,7 +142,6 @@ class Assembly:
             await one.throttle.close()
             await one.gateway.close()
         await self.outbox.close()
-        gc.unfreeze()
 
     def checks(self) -> tuple[Check, ...]:
         """What readiness needs of the outbox and of each platform."""

@@ -114,7 +114,9 @@ async def _committed(answer: _Answer) -> None:
 def _overdue(*, is_sent: bool) -> Rejected | Unavailable:
     if is_sent:
         return Rejected(504, "Upstream timeout", "the platform did not answer in time")
-    return Unavailable("no permit of the platform's budget came free in time; lower the rate of broadcasts")
+    return Unavailable(
+        "the platform could not be asked in time: its budget is spent or it does not answer; see /readyz"
+    )
 
 
 def _rejection(outcome: Outcome, wait_ms: float) -> Rejected:
