@@ -89,9 +89,9 @@ class Session:
     stated: Indicator = _STOPPED
     touched: Ms = -NEVER
     quiet_until: Ms = -NEVER
-    pause_at: Ms = -NEVER
+    pause_at: Ms = field(default=-NEVER, compare=False)
     absorbed_at: Ms = -NEVER
-    typist: str = ""
+    typist: str = field(default="", compare=False)
     changed_at: Ms = -NEVER
     armed_tick: int = 0
     traceparent: str | None = None
