@@ -130,7 +130,8 @@ class Outbox:
 
     async def drain(self, timeout_s: float = 5.0) -> None:
         """Delivers what is due, the facts of a moment ago among it, for `timeout_s`; the rest stays pending."""
-        with suppress(Unavailable):  # commits keep the order of the calls: after the mark, all facts are on disk
+        with suppress(Unavailable):
+            # Commits keep the order of the calls: after the mark, all facts are on disk.
             await self._store.mark_alive(self._wall() + ALIVE_AHEAD_MS)
         await self._dispatcher.stop(timeout_s)
 
