@@ -1,6 +1,6 @@
 """For every test: hypothesis draws the same examples each time, unless it is asked to look for new ones.
 
-    HYPOTHESIS_PROFILE=explore pytest …      other examples at each run
+HYPOTHESIS_PROFILE=explore pytest …      other examples at each run
 """
 
 import os

@@ -113,9 +113,14 @@ async def river(
             rate_per_minute=rate_per_minute,
             burst=burst,
         )
-        throttle = Throttle(
-            "guest", lambda key: carrier.carry(key), rate_per_minute=rate_per_minute, burst=burst
-        )
+
+        async def carry(key: SessionKey) -> None:
+            await carrier.carry(key)
+
+        def record(fact: Fact) -> Recording:
+            return it.record(fact)
+
+        throttle = Throttle("guest", carry, rate_per_minute=rate_per_minute, burst=burst)
         gateway = GuestGateway(
             "guest",
             settings,
@@ -134,7 +139,7 @@ async def river(
         flow = Flow(
             {"guest": Platform(gateway, throttle)},
             timings or Timings(),
-            record=lambda fact: it.record(fact),
+            record=record,
             world=world,
             watch=observer,
             max_sessions=max_sessions,

@@ -1,6 +1,7 @@
 """Keys in, indicators out, facts recorded: in virtual time, against the stand-in platform on loopback."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -22,7 +23,7 @@ async def test_forty_keys_and_silence_are_typing_refreshed_then_paused_then_stop
         await it.wait(20_000)
         told = it.told()
     assert [what for _, what in told] == ["typing", "typing", "typing", "paused", "typing_stopped"]
-    assert all(b - a >= 2000 for (a, _), (b, _) in zip(told, told[1:], strict=False))
+    assert all(b - a >= 2000 for (a, _), (b, _) in pairwise(told))
     assert told[0][0] == 0
     # Refreshes R = 2,300 apart. Last key at 3,900: paused P = 2,500 later but I = 2,000 after the last call,
     # stopped S = 6,000 later; each up to a tick of 100 late.
@@ -124,7 +125,7 @@ async def test_a_thinking_bot_keeps_the_indicator_alive_and_its_lost_lease_ends_
         await it.wait(10_000)
         assert refreshed[0][0] >= 300  # the delay that spares instant answers a flash
         assert {what for _, what in refreshed} == {"typing"}
-        assert all(b - a <= 3000 for (a, _), (b, _) in zip(refreshed, refreshed[1:], strict=False))
+        assert all(b - a <= 3000 for (a, _), (b, _) in pairwise(refreshed))
         assert it.transitions()[-1] == ("typing_stopped", "lease_lost")
         assert it.told()[-1][1] == "typing_stopped"
 
