@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import statistics
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from typing import NamedTuple
 
 import aiohttp
@@ -68,7 +68,7 @@ def recorded(town: Town, copy: str) -> dict[str, bytes]:
     for file in town.home.glob("typing-relay.db*"):
         if not file.name.endswith("-shm"):  # what was in memory is not durable
             shutil.copy(file, folder / file.name)
-    with sqlite3.connect(folder / "typing-relay.db") as store:
+    with closing(sqlite3.connect(folder / "typing-relay.db")) as store:
         return dict(store.execute("SELECT event_id, body FROM events"))
 
 
@@ -98,7 +98,9 @@ def left_open(bodies: Iterable[bytes]) -> set[str]:
 
 def assert_told_of_restart(town: Town, sessions: set[str]) -> None:
     """All of them have stopped on record, for that reason; nobody is left open."""
-    with sqlite3.connect(f"file:{town.home / 'typing-relay.db'}?mode=ro", uri=True) as store:
+    # Closed at once: while anybody else has the file open, SQLite recovers no log, and a commit that the kill cut
+    # between its frames and its index is undone, which the copies below would count as lost.
+    with closing(sqlite3.connect(f"file:{town.home / 'typing-relay.db'}?mode=ro", uri=True)) as store:
         bodies = [body for (body,) in store.execute("SELECT body FROM events")]
     assert not left_open(bodies)
     last = last_of(bodies)
