@@ -1,0 +1,130 @@
+"""How one endpoint is doing: when to stop asking it for a while, and when to give it up.
+
+    closed ──≥ 10 attempts in 5 min, ≥ 70 % failed──► open 30 s ──► trial: one at a time ──3 successes──► closed
+                                                       ▲  doubling to 10 min   │ a failure
+                                                       └───────────────────────┘
+
+Waiting for an open breaker is nobody's attempt: the budget of a delivery is spent on answers, not on our patience.
+An endpoint is disabled when it has not once succeeded for five days, and two messages that spent their whole budget
+in vain lie half a day apart: one message alone may be at fault itself.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from relay.core.moments import Ms, UnixMs
+
+WINDOW_MS: Ms = 5 * 60_000
+BUCKET_MS: Ms = 10_000
+"""Attempts are counted in buckets of this width: thirty numbers whatever the rate."""
+
+FEWEST_ATTEMPTS = 10
+FAILING_SHARE = 0.7
+OPEN_MS: Ms = 30_000
+LONGEST_OPEN_MS: Ms = 600_000
+SUCCESSES_TO_CLOSE = 3
+
+NO_SUCCESS_MS: UnixMs = 120 * 3_600_000
+EXHAUSTED_APART_MS: UnixMs = 12 * 3_600_000
+
+
+class Circuit(StrEnum):
+    """A metric label."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    TRIAL = "trial"
+
+
+class News(StrEnum):
+    """What an attempt changed: `endpoint.degraded` and `endpoint.recovered` are made of these."""
+
+    DEGRADED = "degraded"
+    RECOVERED = "recovered"
+
+
+class _Bucket(NamedTuple):
+    since: Ms
+    attempts: int
+    failures: int
+
+
+@dataclass(slots=True)
+class EndpointBreaker:
+    """One endpoint's circuit. `now` is the loop's clock and may be any number, so long as it does not fall."""
+
+    circuit: Circuit = Circuit.CLOSED
+    open_until: Ms = 0
+    _open_ms: Ms = OPEN_MS
+    _successes: int = 0
+    _buckets: deque[_Bucket] = field(default_factory=deque)
+
+    def room(self, now: Ms, *, in_flight: int) -> int | None:
+        """How many more may be sent now; None for as many as there is place for."""
+        if self.circuit is Circuit.CLOSED:
+            return None
+        if now < self.open_until:
+            return 0
+        self.circuit = Circuit.TRIAL
+        return max(0, 1 - in_flight)
+
+    def noted(self, now: Ms, *, is_success: bool) -> News | None:
+        """Book one answer. An answer to what was sent before the circuit opened proves nothing while it is open."""
+        if self.circuit is Circuit.OPEN:
+            return None
+        if self.circuit is Circuit.TRIAL:
+            return self._tried(now, is_success=is_success)
+        self._count(now, is_success=is_success)
+        return self._open(now) if not is_success and self._is_failing() else None
+
+    def _tried(self, now: Ms, *, is_success: bool) -> News | None:
+        if not is_success:
+            self._open_ms = min(2 * self._open_ms, LONGEST_OPEN_MS)
+            self._shut(now)
+            return None
+        self._successes += 1
+        if self._successes < SUCCESSES_TO_CLOSE:
+            return None
+        self.circuit, self._open_ms = Circuit.CLOSED, OPEN_MS
+        self._buckets.clear()
+        return News.RECOVERED
+
+    def _open(self, now: Ms) -> News:
+        self._shut(now)
+        return News.DEGRADED
+
+    def _shut(self, now: Ms) -> None:
+        self.circuit, self.open_until, self._successes = Circuit.OPEN, now + self._open_ms, 0
+
+    def _count(self, now: Ms, *, is_success: bool) -> None:
+        while self._buckets and self._buckets[0].since <= now - WINDOW_MS:
+            self._buckets.popleft()
+        if not self._buckets or now >= self._buckets[-1].since + BUCKET_MS:
+            self._buckets.append(_Bucket(now, 0, 0))
+        last = self._buckets[-1]
+        self._buckets[-1] = _Bucket(last.since, last.attempts + 1, last.failures + (not is_success))
+
+    def _is_failing(self) -> bool:
+        attempts = sum(bucket.attempts for bucket in self._buckets)
+        failures = sum(bucket.failures for bucket in self._buckets)
+        return attempts >= FEWEST_ATTEMPTS and failures >= FAILING_SHARE * attempts
+
+
+@dataclass(slots=True)
+class Record:
+    """What an endpoint is judged by over days; kept in the outbox, so that a restart forgives nothing."""
+
+    last_success: UnixMs
+    first_exhausted: UnixMs | None = None
+
+    def succeeded(self, at: UnixMs) -> None:
+        self.last_success, self.first_exhausted = max(at, self.last_success), None
+
+    def exhausted(self, at: UnixMs) -> bool:
+        """True if the endpoint is to be disabled now. `last_success` is its first use if it never succeeded."""
+        if self.first_exhausted is None:
+            self.first_exhausted = at
+        is_apart = at - self.first_exhausted >= EXHAUSTED_APART_MS
+        return is_apart and at - self.last_success >= NO_SUCCESS_MS
