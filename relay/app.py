@@ -12,17 +12,16 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from relay.assembly import Assembly, unix_ms
-from relay.core.activity import Activity
 from relay.core.indicator import Address
 from relay.core.moments import UnixMs
 from relay.errors import SettingsError
-from relay.ingest import Accepted, Beyond, BroadcastRequest, BroadcastResult, Credentials, Doors, Listener
+from relay.ingest import Beyond, BroadcastRequest, BroadcastResult, Credentials, Doors, Listener
 from relay.ingest.listener import BACKLOG, assert_compiled_parser
 from relay.observe.health import Check, Health
 from relay.observe.lag import LoopLag
@@ -188,11 +187,7 @@ def _beyond(assembly: Assembly) -> Beyond:
         )
         return BroadcastResult(True, done.latency_ms, done.audit_id, done.status)  # noqa: FBT003 - in the order shown
 
-    def accept(activities: Sequence[Activity]) -> Accepted:
-        told = flow.accept(activities)
-        return Accepted(told.accepted, told.stale)
-
-    return Beyond(tuple(flow.platforms), _check_address(assembly), accept, broadcast)
+    return Beyond(tuple(flow.platforms), _check_address(assembly), flow.accept, broadcast)
 
 
 def _check_address(assembly: Assembly) -> Callable[[str, Address], str | None]:

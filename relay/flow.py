@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from relay.core import pacer as pacing
-from relay.core.activity import Activity, Kind
+from relay.core.activity import Accepted, Activity, Kind
 from relay.core.engagement import Broadcast, Fact, Reason
 from relay.core.indicator import RANK_OF, Address, Indicator, Rank, SessionKey
 from relay.core.moments import NEVER, Ms, UnixMs
@@ -30,6 +30,8 @@ from relay.core.timings import Timings
 from relay.errors import Rejected, Unavailable
 from relay.gateway.port import Gateway
 from relay.sessions.live import LiveSessions
+
+_APPLIED, _STALE = Verdict.APPLIED, Verdict.STALE
 
 DRAIN_S = 3.0
 """How long a shutdown waits for the platform to be told the last stops."""
@@ -70,19 +72,11 @@ class Surroundings:
 class Watch(Protocol):
     """Who is told what happened, for figures and logs; never asked anything."""
 
-    def observed(self, activity: Activity, verdict: Verdict) -> None: ...
+    def observed(self, verdict: Verdict, count: int) -> None: ...
     def carried(self, session: Session, fact: Broadcast, outcome: Outcome, waited_ms: Ms) -> None: ...
     def suppressed(self, session: Session, why: str) -> None: ...
     def unrecorded(self, fact: Fact, why: BaseException) -> None: ...
     def lagged(self, late_ms: Ms) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What a batch came to; `stale` ones were late or repeated by their own order and changed nothing."""
-
-    accepted: int
-    stale: int
 
 
 class Flow:
@@ -123,11 +117,14 @@ class Flow:
         cap on sessions; Unavailable while draining.
         """
         self.refuse_if_draining()
-        self._check(activities)
-        now = self.world.now()
-        stale = 0
-        for activity in activities:
-            stale += self._observe(activity, now) is Verdict.STALE
+        sessions, now = self._found(activities), self.world.now()
+        absorbed = stale = 0
+        for activity, session in zip(activities, sessions, strict=True):
+            if session is not None and session.absorb(activity, now):
+                absorbed += 1
+            else:
+                stale += self._observe(activity, now) is _STALE
+        self.watch.observed(_APPLIED, absorbed)
         return Accepted(len(activities) - stale, stale)
 
     def refuse_if_draining(self) -> None:
@@ -156,32 +153,35 @@ class Flow:
             raise _misaddressed(where, problem)
         return True
 
-    def _check(self, activities: Sequence[Activity]) -> None:
+    def _found(self, activities: Sequence[Activity]) -> list[Session | None]:
+        """The live session of each, None where it has yet to be opened. Raises Rejected (422, 429)."""
+        live = self.sessions.get
+        found: list[Session | None] = []
         unopened: dict[SessionKey, Address] = {}
-        for index, activity in enumerate(activities):
-            key = (activity.gateway, activity.address.session_id)
-            where = f"{index}" if len(activities) > 1 else ""
-            if not self.check_address(key, activity.address, where):
-                continue
-            if unopened.setdefault(key, activity.address) != activity.address:
-                raise _misaddressed(where, "this batch gives the session another address further up")
+        for activity in activities:
+            address = activity.address
+            key = (activity.gateway, address.session_id)
+            session = live(key)
+            if session is None or session.address != address:
+                where = f"{len(found)}" if len(activities) > 1 else ""
+                self.check_address(key, address, where)
+                if unopened.setdefault(key, address) != address:
+                    raise _misaddressed(where, "this batch gives the session another address further up")
+            found.append(session)
         if len(unopened) > self.sessions.room:
             raise self.sessions.full()
+        return found
 
     def _observe(self, activity: Activity, now: Ms) -> Verdict:
         key = (activity.gateway, activity.address.session_id)
         session = self.open(key, activity.address, activity.source)
-        if session.absorb(activity, now):
-            verdict = Verdict.APPLIED
-        elif self._is_too_old(activity):
-            verdict = Verdict.STALE
-        else:
-            verdict = self._step(session, activity, now)
-        self.watch.observed(activity, verdict)
+        verdict = _STALE if self._is_too_old(activity) else self._step(session, activity, now)
+        self.watch.observed(verdict, 1)
         return verdict
 
     def _step(self, session: Session, activity: Activity, now: Ms) -> Verdict:
-        before, changes = session.stated, list[Change]()
+        before = session.stated
+        changes: list[Change] = []
         verdict = session.observe(activity, now, changes)
         if activity.kind is Kind.SESSION_ENDED:
             self.platforms[session.key[0]].gateway.forget(session.address)
@@ -194,7 +194,8 @@ class Flow:
         return self.world.wall() - activity.at > self.timings.stop_after_ms
 
     def _due(self, session: Session, now: Ms) -> None:
-        before, changes = session.stated, list[Change]()
+        before = session.stated
+        changes: list[Change] = []
         session.lapse(now, changes)
         self._follow_up(session, now, before, changes)
 

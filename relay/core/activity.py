@@ -19,6 +19,13 @@ class Kind(StrEnum):
     SESSION_ENDED = "session_ended"
 
 
+class Accepted(NamedTuple):
+    """What a batch of activities came to; the stale ones were late or out of order and changed nothing."""
+
+    accepted: int
+    stale: int = 0
+
+
 class Activity(NamedTuple):
     """One accepted event. A named tuple: a third of a frozen dataclass's price, and this is the hot path.
 

@@ -1,14 +1,13 @@
 """Doors in: who calls, what they say, and an answer that loses nothing."""
 
 from relay.ingest.credentials import Credentials
-from relay.ingest.doors import Accepted, Beyond, Doors
+from relay.ingest.doors import Beyond, Doors
 from relay.ingest.hosts import HostRule
 from relay.ingest.keys import NewKey, new_key
 from relay.ingest.listener import Listener, assert_compiled_parser, http_options
 from relay.ingest.orders import BroadcastRequest, BroadcastResult
 
 __all__ = [
-    "Accepted",
     "Beyond",
     "BroadcastRequest",
     "BroadcastResult",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import StrEnum
 
 from aiohttp import hdrs, web
 
@@ -10,12 +10,14 @@ from relay.errors import Rejected
 from relay.ingest.refusals import Unread, too_large
 
 
-class Form(Enum):
-    JSON = auto()
-    LINES = auto()
+class Form(StrEnum):
+    """Media types; strings, since another enum's members are hashed in Python, at every request."""
+
+    JSON = "application/json"
+    LINES = "application/x-ndjson"
 
 
-_FORMS = {"application/json": Form.JSON, "application/x-ndjson": Form.LINES}
+_FORMS = {form.value: form for form in Form}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

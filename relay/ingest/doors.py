@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
-from relay.core.activity import Activity
+from relay.core.activity import Accepted, Activity
 from relay.core.moments import Ms, UnixMs
 from relay.errors import Rejected, Unavailable
 from relay.ingest.answers import Receipt, refusal, reply
@@ -32,13 +32,6 @@ from relay.settings.models import Server, Settings
 WRITE = "events:write"
 _ONLY_JSON = frozenset({Form.JSON})
 _DRAINING_RETRY_S = 5.0  # a restart takes ten at most; most of it is over by then
-
-
-class Accepted(NamedTuple):
-    """What became of a batch: applied, and too late to matter."""
-
-    accepted: int
-    stale: int = 0
 
 
 class Taken(NamedTuple):
@@ -164,8 +157,9 @@ class Doors:
         fresh = self._seen.fresh(source, ids, now)
         if len(fresh) < len(events):
             activities = [activities[position] for position in fresh]
+            ids = [ids[position] for position in fresh]
         accepted, stale = self._applied(activities, fresh)
-        self._seen.remember(source, [ids[position] for position in fresh], now)
+        self._seen.remember(source, ids, now)
         return self._counts.taken(source, Taken(accepted, len(events) - len(fresh), stale))._asdict()
 
     def _applied(self, activities: Sequence[Activity], fresh: Sequence[int]) -> Accepted:

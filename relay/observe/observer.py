@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable
 
-from relay.core.activity import Activity
 from relay.core.engagement import Broadcast, Fact, event_type
 from relay.core.moments import Ms
 from relay.core.outcome import CoolOff, Outcome
@@ -48,8 +47,8 @@ class Observer:
         broadcasts = self.tally.success + self.tally.failed
         return round(self._verdicts[Verdict.APPLIED].value / broadcasts, 3) if broadcasts else 0.0
 
-    def observed(self, activity: Activity, verdict: Verdict) -> None:  # noqa: ARG002 - the watch's signature
-        self._verdicts[verdict].value += 1
+    def observed(self, verdict: Verdict, count: int) -> None:
+        self._verdicts[verdict].value += count
 
     def carried(self, session: Session, fact: Broadcast, outcome: Outcome, waited_ms: Ms) -> None:
         gateway = session.key[0]

@@ -35,6 +35,8 @@ class LiveSessions:
         self._on_due = on_due
         self._on_lag = on_lag or (lambda _: None)
         self._by_key: dict[SessionKey, Session] = {}
+        self.get = self._by_key.get
+        """The live session of a key, or None; the dictionary's own method, since each event asks for it twice."""
         self._wheel: Wheel[Session] = Wheel()
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._loop = asyncio.get_running_loop()
@@ -52,9 +54,6 @@ class LiveSessions:
     def room(self) -> int:
         """How many more sessions may be opened."""
         return self._most - len(self._by_key)
-
-    def get(self, key: SessionKey) -> Session | None:
-        return self._by_key.get(key)
 
     def add(self, session: Session) -> Session:
         """Raises Rejected (429) at the cap; those alive go on."""

@@ -10,13 +10,12 @@ from typing import Any
 from aiohttp import ClientResponse, ClientSession, web
 
 from relay import wire
-from relay.core.activity import Activity
+from relay.core.activity import Accepted, Activity
 from relay.core.ids import is_uuid
 from relay.core.indicator import Address
 from relay.core.moments import Ms, UnixMs
 from relay.errors import Rejected, Unavailable
 from relay.ingest import (
-    Accepted,
     Beyond,
     BroadcastRequest,
     BroadcastResult,
