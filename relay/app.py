@@ -128,6 +128,7 @@ async def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
     relay = await start(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, number)
+    loop.add_signal_handler(signal.SIGHUP, log.warning, "reload is not known: restart to read the settings again")
     say(f"ready public={relay.public.url} operations={relay.operations.url}")
     await stop.wait()
     log.info("stopping")

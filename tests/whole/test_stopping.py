@@ -78,3 +78,11 @@ async def test_readiness_goes_before_the_doors_do(town: Town) -> None:
         assert reply.status == 503
         assert "stopping" in reply.value["checks"][0]["reason"]
         assert await relay.ended() == 0
+
+
+async def test_a_hangup_ends_nothing(town: Town) -> None:
+    """Its default action is to end the process at once, with sessions open."""
+    async with town.relay() as relay:
+        relay.send(signal.SIGHUP)
+        assert (await town.post(relay, event(0))).status == 202
+        assert (await town.look(relay, "/readyz")).status == 200
