@@ -10,6 +10,7 @@ import click
 from relay import __version__
 from relay.cli.configuring import config_group, keys_group
 from relay.cli.demonstrating import demo
+from relay.cli.listening import listen
 from relay.cli.ordering import broadcast
 from relay.cli.serving import healthcheck, sandbox, serve
 
@@ -20,5 +21,5 @@ def main() -> None:
     """Keystrokes in, paced typing indicators out, signed events to your trackers."""
 
 
-for command in (serve, demo, sandbox, broadcast, config_group, keys_group, healthcheck):
+for command in (serve, demo, sandbox, listen, broadcast, config_group, keys_group, healthcheck):
     main.add_command(command)

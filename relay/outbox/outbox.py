@@ -18,8 +18,7 @@ from relay.core.engagement import Fact, Reason, Transition
 from relay.core.ids import uuid7
 from relay.core.indicator import Indicator
 from relay.core.moments import UnixMs
-from relay.core.signature import Keys
-from relay.errors import RelayError, SettingsError, Unavailable
+from relay.errors import RelayError, Unavailable
 from relay.outbox.dispatcher import Dispatcher
 from relay.outbox.sqlite.ledger import Options
 from relay.outbox.sqlite.store import SqliteStore
@@ -37,7 +36,8 @@ from relay.outbox.store import (
     Recorded,
     Selection,
 )
-from relay.outbox.webhook import Target, url_problems
+from relay.outbox.targets import targets_of
+from relay.outbox.webhook import Target
 from relay.settings.models import Audit, Endpoint
 from relay.settings.models import Outbox as OutboxSettings
 
@@ -90,7 +90,7 @@ class Outbox:
 
         Raises SettingsError for an endpoint that cannot be used, StoreError for a file that cannot.
         """
-        targets = _targets(endpoints)
+        targets = targets_of(endpoints)
         told = listener or Listener()
         options = _options(settings, endpoints, audit, inline=inline)
         store = await SqliteStore.open(options, wall=wall, new_id=_event_id, listener=told)
@@ -211,34 +211,6 @@ class Outbox:
         except RelayError as why:
             log.warning("outbox.upkeep_failed", extra={"fields": {"why": str(why)}})
             return False
-
-
-def _targets(endpoints: Mapping[str, Endpoint]) -> dict[str, Target]:
-    problems = [
-        f"endpoints.{name}.url: {problem}"
-        for name, endpoint in endpoints.items()
-        for problem in url_problems(endpoint.url, allow_http=endpoint.allow_http)
-    ]
-    targets = {}
-    for name, endpoint in endpoints.items():
-        try:
-            targets[name] = _target(endpoint)
-        except ValueError as why:
-            problems.append(f"endpoints.{name}.secrets: {why}")
-    if problems:
-        raise SettingsError("\n".join(problems))
-    return targets
-
-
-def _target(endpoint: Endpoint) -> Target:
-    return Target(
-        url=endpoint.url,
-        keys=Keys(secret.get_secret_value() for secret in endpoint.secrets),
-        concurrency=endpoint.concurrency,
-        connect_timeout_s=endpoint.connect_timeout_s,
-        timeout_s=endpoint.timeout_s,
-        allow_http=endpoint.allow_http,
-    )
 
 
 def _options(

@@ -1,33 +1,37 @@
 """One signed POST to one endpoint: what is sent, how long it may take, and what became of it.
 
 An answer, whatever it says, and a connection that broke are both values; nothing expected is raised. The receiver is
-not trusted: its redirects are not followed, its cookies not kept, its body not decompressed, and of that at most
-`READ_BYTES` are read before the connection is closed.
+not trusted: its address is judged at each connection, its redirects are not followed, its cookies not kept, its body
+not decompressed, and of that at most `READ_BYTES` are read before the connection is closed.
 """
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from relay import __version__
 from relay.core.delivery import Answer, Failure, answered, is_success
+from relay.core.destination import Network
 from relay.core.moments import Ms, UnixMs
 from relay.core.retry_after import parse_retry_after
 from relay.core.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Keys
+from relay.outbox.formats import STANDARD, Format
+from relay.outbox.guard import AddressRefused, guarded
 from relay.outbox.store import Attempt, Lease
 
 READ_BYTES: Final = 16 * 1024
 EXCERPT_BYTES: Final = 4 * 1024
 USER_AGENT: Final = f"typing-relay/{__version__}"
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 CHUNK_BYTES: Final = 4096
 
 # The first class that fits names the failure; so the narrow ones stand before those they derive from.
 FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
+    (aiohttp.InvalidUrlClientError, Failure.BLOCKED_ADDRESS),  # a host spelled as a number: aiohttp's own refusal
     (aiohttp.ClientConnectorDNSError, Failure.DNS),
     (aiohttp.ClientProxyConnectionError, Failure.PROXY),
     (aiohttp.ClientHttpProxyError, Failure.PROXY),
@@ -44,49 +48,54 @@ FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an endpoint's deliveries go. `concurrency` is how many may be on their way at once."""
+    """Where an endpoint's deliveries go. `concurrency` is how many may be on their way at once.
+
+    `allow` are networks to be reached besides the public internet. With a `proxy` it is the proxy's address that is
+    judged here, and where the url's name leads is the proxy's duty. `headers` and `proxy` may hold secrets.
+    """
 
     url: str
     keys: Keys
+    format: Format = STANDARD
     concurrency: int = 8
     connect_timeout_s: float = 5.0
     timeout_s: float = 15.0
-    allow_http: bool = False
-
-
-def url_problems(url: str, *, allow_http: bool) -> list[str]:
-    """What keeps this URL from being an endpoint's; never the URL itself, which may hold a secret."""
-    try:
-        parsed = URL(url)
-    except ValueError:
-        return ["the url cannot be read: write scheme, host and path, as in https://tracker.example/hooks"]
-    problems = []
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        problems.append("the url is neither https:// nor http:// and a host: no other scheme is spoken")
-    elif parsed.scheme == "http" and parsed.host not in LOOPBACK and not allow_http:
-        problems.append(
-            "the url is plain http to another machine: use https, or set allow_http for a trusted network"
-        )
-    if parsed.user is not None or parsed.password is not None:
-        problems.append("the url holds credentials: take them out, deliveries are proven by their signature")
-    return problems
+    allow: tuple[Network, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
 
 
 class Webhook:
     """Sends to one target over connections of its own, so that no other target's trouble can use them up."""
 
-    def __init__(self, target: Target, *, wall: Callable[[], UnixMs], now: Callable[[], Ms]) -> None:
-        """Must be made on the event loop. `close` it in the end. Raises ValueError where the url cannot be used."""
-        problems = url_problems(target.url, allow_http=target.allow_http)
-        if problems:
-            raise ValueError("; ".join(problems))
+    def __init__(
+        self,
+        target: Target,
+        *,
+        wall: Callable[[], UnixMs],
+        now: Callable[[], Ms],
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """Must be made on the event loop. `close` it in the end. Names are looked up by `resolver`, or the system's.
+
+        Raises ValueError where the url cannot be read.
+        """
         self._url = URL(target.url)
+        self._headers = target.headers
+        self._proxy = target.proxy
         self._keys = target.keys
+        self._format = target.format
         self._wall = wall
         self._now = now
         self._session = aiohttp.ClientSession(
             # Twice our own bound: at its limit aiohttp's pool is unfair (measured: p99 of 900 ms against 40).
-            connector=aiohttp.TCPConnector(limit=2 * target.concurrency),
+            connector=aiohttp.TCPConnector(
+                limit=2 * target.concurrency,
+                ssl=target.tls or True,
+                resolver=resolver,
+                socket_factory=guarded(target.allow),
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=target.timeout_s, sock_connect=target.connect_timeout_s),
             auto_decompress=False,
@@ -98,10 +107,15 @@ class Webhook:
         """Signs afresh and posts once."""
         started_at, started = self._wall(), self._now()
         headers_ms: Ms | None = None
+        body = self._format.body_of(lease.event_id, lease.body)
         status, excerpt = None, b""
         try:
             async with self._session.post(
-                self._url, data=lease.body, headers=self._headers(lease, started_at), allow_redirects=False
+                self._url,
+                data=body,
+                headers=self._signed(lease, body, started_at),
+                proxy=self._proxy,
+                allow_redirects=False,
             ) as response:
                 headers_ms, status = self._now() - started, response.status
                 excerpt = (await _first_bytes(response))[:EXCERPT_BYTES]
@@ -114,20 +128,26 @@ class Webhook:
     async def close(self) -> None:
         await self._session.close()
 
-    def _headers(self, lease: Lease, at: UnixMs) -> Mapping[str, str]:
+    def _signed(self, lease: Lease, body: bytes, at: UnixMs) -> Mapping[str, str]:
         timestamp_s = at // 1000
         headers = {
-            "content-type": "application/json",
+            **self._headers,
+            "content-type": self._format.content_type,
             "user-agent": USER_AGENT,
             ID_HEADER: lease.event_id,
             TIMESTAMP_HEADER: str(timestamp_s),
-            SIGNATURE_HEADER: self._keys.sign(lease.event_id, timestamp_s, lease.body),
+            SIGNATURE_HEADER: self._keys.sign(lease.event_id, timestamp_s, body),
         }
         return headers | {"traceparent": lease.traceparent} if lease.traceparent else headers
 
 
 def failure_of(why: BaseException) -> Failure:
-    """Where a POST broke, by aiohttp's exception. A head over aiohttp's limits (8 KiB a line) is too large."""
+    """Where a POST broke, by aiohttp's exception. A head over aiohttp's limits (8 KiB a line) is too large.
+
+    Of a name with several addresses, the last that was tried says it.
+    """
+    if isinstance(why, aiohttp.ClientConnectorError) and isinstance(why.os_error, AddressRefused):
+        return Failure.BLOCKED_ADDRESS
     if isinstance(why, aiohttp.ClientResponseError) and "more than" in why.message:
         return Failure.TOO_LARGE
     return next((failure for kind, failure in FAILURES if isinstance(why, kind)), Failure.CONNECT)

@@ -1,6 +1,5 @@
 """Every setting: its name, unit, range and default. Frozen once read; secrets never print themselves."""
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -8,26 +7,28 @@ from urllib.parse import urlsplit
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     StringConstraints,
     model_validator,
 )
 
+from relay.core import destination
+from relay.core.static_headers import header_problems
 from relay.core.timings import StopMode, Timings, problems
+from relay.settings import reach
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+FormatName = Literal["standard", "cloudevents"]
 
 
 def is_loopback(host: str) -> bool:
     """True for `localhost` and any literal loopback address; a name is never looked up."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
+    return destination.is_loopback(host.strip("[]"))
 
 
 class Section(BaseModel):
@@ -150,18 +151,48 @@ class Source(Section):
     clock: Literal["untrusted", "trusted"] = "untrusted"
 
 
+class SigningSecret(Section):
+    """One of an endpoint's `secrets`; written as a plain text it signs for as long as it is listed."""
+
+    secret: SecretStr
+    until: AwareDatetime | None = None
+    """When it stops signing (RFC 3339), so that retiring it needs no second edit."""
+
+
+def _as_table(given: object) -> object:
+    return {"secret": given} if isinstance(given, str | SecretStr) else given
+
+
+ListedSecret = Annotated[
+    SigningSecret, BeforeValidator(_as_table, json_schema_input_type=SecretStr | SigningSecret)
+]
+
+
 class Endpoint(Section):
     """`[endpoints.NAME]`: a downstream tracker."""
 
     url: str
-    secrets: tuple[SecretStr, ...] = Field(default=(), max_length=5)
-    """Newest first; `whsec_` and base64 of 24..64 bytes. Every live one signs."""
+    secrets: tuple[ListedSecret, ...] = Field(default=(), max_length=5)
+    """Newest first; `whsec_` and base64 of 24..64 bytes, or `whsk_` and an ed25519 key. Every live one signs."""
     generated_secret_path: Path | None = None
     """Where `secrets` is empty: the file that holds the one the relay makes for itself (mode 0600)."""
     events: tuple[str, ...] = ("*",)
     gateways: tuple[str, ...] = ("*",)
     sources: tuple[str, ...] = ("*",)
+    format: FormatName = "standard"
+    """What a body is: the event as recorded, or a CloudEvent (structured mode)."""
+    headers: dict[str, SecretStr] = {}
+    """Sent along with each delivery."""
     allow_http: bool = False
+    allow_cidrs: tuple[IPvAnyNetwork, ...] = ()
+    """Networks it may be in besides the public internet: 10.0.0.0/8, or 127.0.0.0/8 for this machine."""
+    proxy: SecretStr | None = None
+    """http:// or https://, credentials included. What the url's name resolves to is then judged by the proxy alone."""
+    ca_file: Path | None = None
+    """The authorities to trust instead of the system's (PEM)."""
+    client_cert: Path | None = None
+    """What this relay shows of itself (PEM); `client_key` may be in the same file. Read at the start."""
+    client_key: Path | None = None
     concurrency: int = Field(8, ge=1, le=256)
     connect_timeout_s: float = Field(5.0, gt=0, le=60)
     timeout_s: float = Field(15.0, gt=0, le=120)
@@ -170,6 +201,23 @@ class Endpoint(Section):
     def _can_sign(self) -> Self:
         if not self.secrets and self.generated_secret_path is None:
             raise ValueError("secrets: at least one whsec_… is wanted (or generated_secret_path)")
+        return self
+
+    @model_validator(mode="after")
+    def _leads_where_it_may(self) -> Self:
+        proxy = self.proxy and self.proxy.get_secret_value()
+        found = list(reach.problems(self.url, proxy, allow_http=self.allow_http, allow=self.allow_cidrs))
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_said_and_shown(self) -> Self:
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if found := list(header_problems(headers)):
+            raise ValueError(f"headers: {'; '.join(found)}")
+        if self.client_key is not None and self.client_cert is None:
+            raise ValueError("client_key: it proves a client_cert, and none is given")
         return self
 
 

@@ -172,7 +172,7 @@ def test_the_tutorials_environment_is_a_complete_configuration(tmp_path: Path) -
     assert (guest.client_id, guest.base_url) == ("the-client", "http://127.0.0.1:9999")
     assert guest.client_secret.get_secret_value() == "canary-secret"
     assert tracker.url == "http://127.0.0.1:9998/hook"
-    assert [secret.get_secret_value() for secret in tracker.secrets] == [TUTORIAL["WEBHOOK_SECRET"]]
+    assert [one.secret.get_secret_value() for one in tracker.secrets] == [TUTORIAL["WEBHOOK_SECRET"]]
     assert "canary" not in repr(settings)
 
 
@@ -215,7 +215,7 @@ def test_a_generated_webhook_secret_is_found_again(tmp_path: Path) -> None:
     (tmp_path / "typing-relay.db.secret").write_text("whsec_kept\n")
     env = {name: value for name, value in TUTORIAL.items() if name != "WEBHOOK_SECRET"}
     settings = loaded(tmp_path, env=env)
-    assert [secret.get_secret_value() for secret in settings.endpoints["tracker"].secrets] == ["whsec_kept"]
+    assert [one.secret.get_secret_value() for one in settings.endpoints["tracker"].secrets] == ["whsec_kept"]
     assert without_secret(settings) == []
 
 

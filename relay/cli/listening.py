@@ -1,0 +1,91 @@
+"""A receiver on this machine that verifies what a relay sends and prints a line for each: a tracker to try things on."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from relay import wire
+from relay.cli.common import CANNOT, ending_well, fail, run_loop
+from relay.cli.hearing import Ear, usable
+from relay.errors import SettingsError
+from relay.settings.generated_secret import read
+from relay.settings.models import Outbox
+
+SECRET_FILE = Path(f"{Outbox().path}.secret")
+MOST_BODY_BYTES = 1_048_576
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8099, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    envvar="WEBHOOK_SECRET",
+    show_envvar=True,
+    help="whsec_… or whpk_…; several during a rotation. Others on this machine see it: rather use a file.",
+)
+@click.option(
+    "--secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=SECRET_FILE,
+    show_default=True,
+    help="Used without --secret; the relay makes this one beside its outbox.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value a line, with the event's data.")
+@ending_well
+def listen(host: str, port: int, secrets: tuple[str, ...], secret_file: Path, *, as_json: bool) -> None:
+    """Receive callbacks, verify them and print one line for each: ✓, or ✗ and why.
+
+    Answers 204 to what is verified and 401 to the rest, on any path; a repeated webhook-id is marked. Give the
+    address it prints to the relay as WEBHOOK_URL.
+    """
+    ear = _ear(secrets or _kept(secret_file))
+    try:
+        run_loop(_serve(ear, host, port, as_json=as_json), fast=False)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+
+
+def _kept(path: Path) -> tuple[str, ...]:
+    secret = read(path)
+    if secret is None:
+        fail(
+            f"no --secret is given, and {path} is not there: start the relay here once, or say its secret",
+            code=CANNOT,
+        )
+    return (secret,)
+
+
+def _ear(secrets: tuple[str, ...]) -> Ear:
+    try:
+        return usable(secrets)
+    except ValueError as why:
+        raise SettingsError(f"--secret: {why}") from None
+
+
+async def _serve(ear: Ear, host: str, port: int, *, as_json: bool) -> None:
+    from aiohttp import web  # noqa: PLC0415 - the other commands need no server
+
+    from relay.sandbox.serving import Listener  # noqa: PLC0415 - as above
+
+    async def hook(request: web.Request) -> web.Response:
+        heard = ear.hear(request.headers, await request.read())
+        click.echo(wire.dumps(heard.as_json) if as_json else heard.line)
+        return web.Response(status=204 if heard.event else 401)
+
+    app = web.Application(client_max_size=MOST_BODY_BYTES)
+    app.router.add_post("/{path:.*}", hook)
+    listener = Listener(app, host=host, port=port)
+    try:
+        await listener.start()
+        click.echo(f"ready url={listener.base_url}/hooks", err=True)
+        await asyncio.Event().wait()
+    except OSError as why:
+        raise SettingsError(
+            f"cannot listen on {host} port {port}: {why.strerror}; choose another port"
+        ) from None
+    finally:
+        await listener.close()
