@@ -20,6 +20,7 @@ from relay.core.moments import UnixMs
 from relay.errors import Rejected, SettingsError, Unavailable
 from relay.observe.tally import BroadcastTally
 from relay.orders import Result
+from relay.settings import reach
 from relay.settings.models import Endpoint, Gateway, Outbox, Settings
 
 GATEWAY = "guest"
@@ -145,7 +146,7 @@ def _tracker(url: str | None, secret: str | None) -> dict[str, Endpoint]:
         raise SettingsError(
             "webhook_secret: callbacks are always signed; give a whsec_ secret with webhook_url"
         )
-    return {"tracker": Endpoint(url=url, secrets=(SecretStr(secret),))}
+    return {"tracker": Endpoint(url=url, secrets=(SecretStr(secret),), allow_cidrs=reach.opened_by(url))}
 
 
 def _checked(session_id: str, guest_id: str, kind: str, duration_ms: int) -> Indicator:

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from relay import app
 from relay.core.delivery import State
+from relay.core.destination import LOOPBACK
 from relay.core.indicator import Indicator
 from relay.core.moments import Ms
 from relay.core.pacer import is_unsettled
@@ -103,6 +104,6 @@ def _settings(platform: StandInPlatform, tracker: Tracker, secret: str, folder: 
                 client_secret=SecretStr(identity.client_secret),
             )
         },
-        endpoints={"tracker": Endpoint(url=tracker.url, secrets=(SecretStr(secret),))},
+        endpoints={"tracker": Endpoint(url=tracker.url, secrets=(SecretStr(secret),), allow_cidrs=LOOPBACK)},
         outbox=Outbox(path=folder / "demo.db"),
     )

@@ -21,7 +21,7 @@ from relay.core.moments import Ms, UnixMs
 from relay.core.retry_after import parse_retry_after
 from relay.core.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Keys
 from relay.outbox.formats import STANDARD, Format
-from relay.outbox.guard import AddressRefused, guarded
+from relay.outbox.guard import ForbiddenAddressError, guarded
 from relay.outbox.store import Attempt, Lease
 
 READ_BYTES: Final = 16 * 1024
@@ -31,7 +31,10 @@ CHUNK_BYTES: Final = 4096
 
 # The first class that fits names the failure; so the narrow ones stand before those they derive from.
 FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
-    (aiohttp.InvalidUrlClientError, Failure.BLOCKED_ADDRESS),  # a host spelled as a number: aiohttp's own refusal
+    (
+        aiohttp.InvalidUrlClientError,
+        Failure.BLOCKED_ADDRESS,
+    ),  # a host spelled as a number: aiohttp's own refusal
     (aiohttp.ClientConnectorDNSError, Failure.DNS),
     (aiohttp.ClientProxyConnectionError, Failure.PROXY),
     (aiohttp.ClientHttpProxyError, Failure.PROXY),
@@ -146,7 +149,7 @@ def failure_of(why: BaseException) -> Failure:
 
     Of a name with several addresses, the last that was tried says it.
     """
-    if isinstance(why, aiohttp.ClientConnectorError) and isinstance(why.os_error, AddressRefused):
+    if isinstance(why, aiohttp.ClientConnectorError) and isinstance(why.os_error, ForbiddenAddressError):
         return Failure.BLOCKED_ADDRESS
     if isinstance(why, aiohttp.ClientResponseError) and "more than" in why.message:
         return Failure.TOO_LARGE

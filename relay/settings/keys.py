@@ -36,6 +36,8 @@ PLAIN: dict[str, type[Section]] = {
 class Key:
     path: Path
     is_list: bool
+    is_table: bool = False
+    """Of names the operator chooses, as `headers` is."""
 
     @property
     def env_name(self) -> str:
@@ -46,7 +48,8 @@ def keys_of(section: str, entry: str = "NAME") -> Iterator[Key]:
     """Each key of one section; of a table with named entries, the keys of `entry`."""
     model, path = (PLAIN[section], (section,)) if section in PLAIN else (NAMED[section], (section, entry))
     for name, field in model.model_fields.items():
-        yield Key((*path, name), is_list=get_origin(field.annotation) is tuple)
+        kind = get_origin(field.annotation)
+        yield Key((*path, name), is_list=kind is tuple, is_table=kind is dict)
 
 
 def find(env_name: str) -> Key | None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from relay.errors import SettingsError
-from relay.settings import generated_secret, keys
+from relay.settings import generated_secret, keys, reach
 from relay.settings.models import Outbox, Settings
 from relay.settings.sources import TUTORIAL, Given, gather
 
@@ -34,6 +34,7 @@ def load(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Settings
     tree, origins = _laid(found.given)
     for given in _missing(found.tutorial, tree):
         _lay(tree, origins, given)
+        _open_what_it_names(tree, given)
     unreadable = _add_generated_secrets(tree, cwd)
     settings, wrong = _validated(tree, origins)
     problems = found.problems + unreadable + wrong
@@ -76,6 +77,12 @@ def _missing(tutorial: Iterable[Given], tree: Tree) -> list[Given]:
         return isinstance(mine, dict) and name not in mine
 
     return [given for given in tutorial if is_missing(given)]
+
+
+def _open_what_it_names(tree: Tree, given: Given) -> None:
+    """Who gives nothing but a tracker's url, and one on this machine, has said that deliveries may go there."""
+    if given.path == TUTORIAL["WEBHOOK_URL"] and (networks := reach.opened_by(given.value)):
+        tree["endpoints"][given.path[1]].setdefault("allow_cidrs", [str(network) for network in networks])
 
 
 def _add_generated_secrets(tree: Tree, cwd: Path) -> list[str]:

@@ -204,20 +204,15 @@ class Endpoint(Section):
         return self
 
     @model_validator(mode="after")
-    def _leads_where_it_may(self) -> Self:
-        proxy = self.proxy and self.proxy.get_secret_value()
+    def _can_be_posted_to(self) -> Self:
+        proxy = None if self.proxy is None else self.proxy.get_secret_value()
         found = list(reach.problems(self.url, proxy, allow_http=self.allow_http, allow=self.allow_cidrs))
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        found += [f"headers: {problem}" for problem in header_problems(headers)]
+        if self.client_key is not None and self.client_cert is None:
+            found.append("client_key: it belongs to a client_cert, and none is given")
         if found:
             raise ValueError("; ".join(found))
-        return self
-
-    @model_validator(mode="after")
-    def _can_be_said_and_shown(self) -> Self:
-        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
-        if found := list(header_problems(headers)):
-            raise ValueError(f"headers: {'; '.join(found)}")
-        if self.client_key is not None and self.client_cert is None:
-            raise ValueError("client_key: it proves a client_cert, and none is given")
         return self
 
 

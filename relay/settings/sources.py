@@ -155,7 +155,11 @@ def _place_key(variable: Variable, found: Found) -> None:
         found.problems.append(f"{variable.where}: no setting has this name; {hint}")
         return
     given = Given(key.path, variable.text, variable.where)
-    found.given.append(_as_list(given, found.problems.append) if key.is_list else given)
+    if key.is_list:
+        given = _as_list(given, found.problems.append)
+    elif key.is_table:
+        given = _as_table(given, found.problems.append)
+    found.given.append(given)
 
 
 def _as_list(given: Given, complain: Callable[[str], None]) -> Given:
@@ -168,3 +172,12 @@ def _as_list(given: Given, complain: Callable[[str], None]) -> Given:
     except wire.NotJson:
         complain(f"{given.where}: a JSON array, or words with commas between, is wanted")
         return replace(given, value=[])
+
+
+def _as_table(given: Given, complain: Callable[[str], None]) -> Given:
+    """Tables are written as a JSON object."""
+    try:
+        return replace(given, value=wire.loads(str(given.value)))
+    except wire.NotJson:
+        complain(f"{given.where}: a JSON object is wanted")
+        return replace(given, value={})

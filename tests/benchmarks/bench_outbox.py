@@ -83,7 +83,8 @@ def facts() -> list[Transition]:
 
 
 async def opened(folder: Path) -> Outbox:
-    endpoint = Endpoint.model_validate({"url": "http://127.0.0.1:9/", "secrets": ("whsec_" + "A" * 32,)})
+    nowhere = {"url": "http://127.0.0.1:9/", "allow_cidrs": ("127.0.0.0/8",)}
+    endpoint = Endpoint.model_validate(nowhere | {"secrets": ("whsec_" + "A" * 32,)})
     settings = OutboxSettings(path=folder / "outbox.db", max_rows=10_000_000)
     return await Outbox.open(settings, {"tracker": endpoint}, Audit(), wall=wall)
 

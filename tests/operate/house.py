@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from relay import wire
 from relay.assembly import Assembly
 from relay.core.activity import Activity, Kind
+from relay.core.destination import LOOPBACK
 from relay.core.indicator import Address
 from relay.observe.health import Check, Health
 from relay.operate.doors import OperatorDoors
@@ -80,7 +81,9 @@ async def house_at(folder: Path) -> AsyncIterator[House]:
                     client_secret=SecretStr(platform.identity.client_secret),
                 )
             },
-            endpoints={"tracker": Endpoint(url=receiver.url, secrets=(SecretStr(SECRET),))},
+            endpoints={
+                "tracker": Endpoint(url=receiver.url, secrets=(SecretStr(SECRET),), allow_cidrs=LOOPBACK)
+            },
             outbox=Outbox(path=folder / "outbox.db"),
         )
         assembly = await Assembly.open(settings)

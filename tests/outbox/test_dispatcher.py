@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.core.delivery import State
+from relay.core.destination import LOOPBACK
 from relay.core.signature import Keys
 from relay.outbox.dispatcher import Dispatcher
 from relay.outbox.sqlite.store import SqliteStore
@@ -39,7 +40,7 @@ async def store(tmp_path: Path, receiver: Receiver) -> AsyncIterator[OutboxStore
     """Delivers to the receiver."""
     disk = LoopDisk(tmp_path)
     store = await disk.open()
-    target = {"all": Target(receiver.url, Keys([SECRET]))}
+    target = {"all": Target(receiver.url, Keys([SECRET]), allow=LOOPBACK)}
     dispatcher = Dispatcher(store, target, wall=disk.wall, listener=Listener())
     store.on_work = dispatcher.wake
     dispatcher.start(disabled=frozenset())

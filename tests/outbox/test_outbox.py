@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.core.delivery import State
+from relay.core.destination import LOOPBACK
 from relay.core.engagement import Fact, Reason, Transition
 from relay.core.indicator import Indicator
 from relay.core.moments import UnixMs
@@ -33,7 +34,7 @@ def typing(session: str = "s1", state: Indicator = Indicator.TYPING) -> Transiti
 
 
 def endpoint(url: str, **more: object) -> Endpoint:
-    return Endpoint.model_validate({"url": url, "secrets": (SECRET,)} | more)
+    return Endpoint.model_validate({"url": url, "secrets": (SECRET,), "allow_cidrs": LOOPBACK} | more)
 
 
 @asynccontextmanager
@@ -265,16 +266,16 @@ async def test_every_live_secret_signs_what_goes_out(tmp_path: Path, receiver: R
 
 
 async def test_endpoints_that_cannot_be_used_are_all_named_and_their_secrets_are_not(tmp_path: Path) -> None:
-    bad_url = endpoint("http://tracker.example/canary")
+    bad_file = endpoint("https://tracker.example/hook", ca_file=tmp_path / "canary.pem")
     bad_secret = endpoint("https://tracker.example/hook", secrets=("whsec_canary",))
     with pytest.raises(SettingsError) as caught:
         await Outbox.open(
             OutboxSettings(path=tmp_path / "outbox.db"),
-            {"one": bad_url, "two": bad_secret},
+            {"one": bad_file, "two": bad_secret},
             Audit(),
             wall=loop_wall(),
         )
-    assert "endpoints.one.url" in str(caught.value)
+    assert "endpoints.one.ca_file" in str(caught.value)
     assert "endpoints.two.secrets" in str(caught.value)
     assert "canary" not in str(caught.value)
     assert not (tmp_path / "outbox.db").exists()

@@ -1,0 +1,42 @@
+"""From the endpoints as configured to the targets deliveries are sent to: secrets and certificates become usable."""
+
+from collections.abc import Mapping
+
+from relay.errors import SettingsError
+from relay.outbox.formats import FORMATS
+from relay.outbox.signing import keys_of
+from relay.outbox.tls import tls_context
+from relay.outbox.webhook import Target
+from relay.settings.models import Endpoint
+
+
+def targets_of(endpoints: Mapping[str, Endpoint]) -> dict[str, Target]:
+    """Reads the files that endpoints name. Raises SettingsError with every endpoint that cannot be used."""
+    targets, problems = {}, []
+    for name, endpoint in endpoints.items():
+        try:
+            targets[name] = _target(endpoint)
+        except ValueError as why:
+            problems.append(f"endpoints.{name}.{why}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return targets
+
+
+def _target(endpoint: Endpoint) -> Target:
+    try:
+        keys = keys_of(endpoint.secrets)
+    except ValueError as why:
+        raise ValueError(f"secrets: {why}") from None
+    return Target(
+        url=endpoint.url,
+        keys=keys,
+        format=FORMATS[endpoint.format],
+        concurrency=endpoint.concurrency,
+        connect_timeout_s=endpoint.connect_timeout_s,
+        timeout_s=endpoint.timeout_s,
+        allow=endpoint.allow_cidrs,
+        headers={name: value.get_secret_value() for name, value in endpoint.headers.items()},
+        proxy=None if endpoint.proxy is None else endpoint.proxy.get_secret_value(),
+        tls=tls_context(endpoint.ca_file, endpoint.client_cert, endpoint.client_key),
+    )
