@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import multiprocessing
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -37,6 +36,7 @@ from relay.core.session import Session, Verdict
 from relay.ingest.doors import Taken
 from relay.observe import logs
 from relay.settings.models import Settings
+from tests.benchmarks.machine import cpu_s, said
 from tests.benchmarks.stand_in import StandIn, settings_beside, standing
 
 CONNECTIONS = 50
@@ -178,11 +178,6 @@ def _same(caller: _Caller) -> _Caller:
     return caller
 
 
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def _round(port: int, streams: Streams, pid: int) -> tuple[float, float]:
     """Answers per second to one connection for each stream, and the server's CPU microseconds for each."""
     loop = asyncio.get_running_loop()
@@ -190,10 +185,10 @@ async def _round(port: int, streams: Streams, pid: int) -> tuple[float, float]:
     for caller in callers:
         await loop.create_connection(partial(_same, caller), "127.0.0.1", port)
     await asyncio.sleep(0.1)
-    answered, began, cpu = sum(caller.answered for caller in callers), loop.time(), _cpu_s(pid)
+    answered, began, cpu = sum(caller.answered for caller in callers), loop.time(), cpu_s(pid)
     await asyncio.sleep(ROUND_S)
     answered = sum(caller.answered for caller in callers) - answered
-    took, cpu = loop.time() - began, _cpu_s(pid) - cpu
+    took, cpu = loop.time() - began, cpu_s(pid) - cpu
     for caller in callers:
         caller.close()
     return answered / took, cpu / max(answered, 1) * 1e6
@@ -312,10 +307,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit 1 below a goal")
     options = parser.parse_args()
     got = run()
-    print(
-        f"python {platform.python_version()}, {os.cpu_count()} cores, {CONNECTIONS} connections, {ROUNDS} rounds, "
-        f"load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{said()}; {CONNECTIONS} connections, {ROUNDS} rounds")
     print(f"bare      {got.bare_rps:10,.0f} requests/s  {got.bare_cpu_us:6.1f} us CPU each")
     print(f"ours      {got.ours_rps:10,.0f} requests/s  {got.ours_cpu_us:6.1f} us CPU each")
     low, high = got.ratio_range
