@@ -57,7 +57,7 @@ def surroundings(wall: Callable[[], UnixMs]) -> Surroundings:
         wall=wall,
         jitter=random.random,
         # It names a row and guards nothing; a system call for it was 3 % of a busy relay's loop.
-        audit_id=lambda: uuid7(wall(), random.getrandbits(74)),  # noqa: S311 - see above
+        audit_id=lambda: uuid7(wall(), random.getrandbits(74)),
     )
 
 
