@@ -39,20 +39,24 @@ class Carrier:
     async def carry(self, key: SessionKey) -> None:
         """Tell the platform what the session wants now, if anything; call with a permit and a slot in hand."""
         session = self._flow.sessions.get(key)
-        wish = session.wish(self._flow.world.now()) if session is not None else None
-        if session is None or wish is None:
+        if session is None:
             return
-        platform = self._flow.platforms[key[0]]
+        wish = session.wish(self._flow.world.now())
+        if wish is not None:
+            await self._tell(session, wish)
+        # Also where there was nothing to tell: a mark that came to nothing must not be the session's last look.
+        self._flow.look_at(session, self._flow.world.now())
+
+    async def _tell(self, session: Session, wish: Wish) -> None:
+        platform = self._flow.platforms[session.key[0]]
         deadline_ms = self._flow.world.now() + self._flow.timings.request_timeout_ms
         liveness = Liveness.UNKNOWN
-        if (
-            wish.indicator is Indicator.TYPING
-        ):  # a stop is sent in any case: its own answer says whether it was late
+        if wish.indicator is Indicator.TYPING:
+            # A stop is sent in any case: its own answer says whether it was late.
             liveness = await platform.gateway.probe(session.address, deadline_ms=deadline_ms)
         is_expired = await self._attempt(session, platform, liveness, deadline_ms, is_second=False)
         if is_expired and await platform.throttle.permit(Rank.STOP, deadline_ms):
             await self._attempt(session, platform, liveness, deadline_ms, is_second=True)
-        self._flow.look_at(session, self._flow.world.now())
 
     async def _attempt(
         self, session: Session, platform: Platform, liveness: Liveness, deadline_ms: Ms, *, is_second: bool

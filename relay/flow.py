@@ -173,9 +173,10 @@ class Flow:
         return found
 
     def _observe(self, activity: Activity, now: Ms) -> Verdict:
-        key = (activity.gateway, activity.address.session_id)
-        session = self.open(key, activity.address, activity.source)
-        verdict = _STALE if self._is_too_old(activity) else self._step(session, activity, now)
+        verdict = _STALE
+        if not self._is_too_old(activity):  # before it opens a session that nothing would ever close
+            key = (activity.gateway, activity.address.session_id)
+            verdict = self._step(self.open(key, activity.address, activity.source), activity, now)
         self.watch.observed(verdict, 1)
         return verdict
 
@@ -255,7 +256,8 @@ class Flow:
         self.refusal = "the relay is shutting down; send to its successor"
         leaving = self.sessions.all()
         for number, session in enumerate(leaving, start=1):
-            self._end(session)
+            if self.sessions.is_alive(session):
+                self._end(session)
             if number % DRAIN_SLICE == 0:
                 await asyncio.sleep(0)
         until = self.world.now() + timeout_s * 1000

@@ -7,6 +7,7 @@ A keystroke moves a deadline later and never touches the wheel. A tick serves at
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 
@@ -16,6 +17,8 @@ from relay.core.moments import Ms
 from relay.core.session import Session
 from relay.core.timings import TICK_MS
 from relay.errors import Rejected
+
+log = logging.getLogger("relay.sessions")
 
 SLICE = 2000
 SLICE_MS: Ms = 5
@@ -63,6 +66,10 @@ class LiveSessions:
         self.by_state[session.stated] += 1
         return session
 
+    def is_alive(self, session: Session) -> bool:
+        """False once it was forgotten, also if another of its key has come since."""
+        return self._by_key.get(session.key) is session
+
     def full(self) -> Rejected:
         """What a caller is told at the cap."""
         return Rejected(
@@ -98,15 +105,17 @@ class LiveSessions:
         return (self._wheel.tick + 1) * TICK_MS / 1000
 
     def _tick(self) -> None:
-        # The timer fired, so its tick has come, whatever the last digit of the clock says.
+        """The timer has fired, so its tick has come, whatever the last digit of the clock says."""
         due = (self._wheel.tick + 1) * TICK_MS
-        now = max(self._now(), due)
-        self._on_lag(now - due)
-        is_finished = self._serve(
-            now
-        )  # `_timer` stands meanwhile, so that what is armed in there starts no other
-        if not is_finished:
-            self._timer = self._loop.call_soon(self._tick)
+        now = self._now()
+        self._on_lag(max(0.0, now - due))
+        self._go_on(max(now, due))
+
+    def _go_on(self, now: Ms) -> None:
+        """Serve a slice; what is left comes after a turn of the loop, at the clock's own time."""
+        # `_timer` stands meanwhile, so that what is armed in there starts no other.
+        if not self._serve(now):
+            self._timer = self._loop.call_soon(lambda: self._go_on(self._now()))
         elif self._wheel.live:
             self._timer = self._loop.call_at(self._next_tick_s(), self._tick)
         else:
@@ -114,8 +123,8 @@ class LiveSessions:
 
     def _serve(self, now: Ms) -> bool:
         """One slice; False if sessions that are due are left."""
-        served = 0
-        while served < SLICE and self._now() - now < SLICE_MS:
+        served, until = 0, self._now() + SLICE_MS
+        while served < SLICE and self._now() < until:
             due = self._wheel.take(now, most=CHUNK)
             for session in due:
                 self._serve_one(session, now)
@@ -125,9 +134,17 @@ class LiveSessions:
         return False
 
     def _serve_one(self, session: Session, now: Ms) -> None:
-        if session.forget_at() <= now:
+        try:
+            if session.forget_at() <= now:
+                self._forget(session)
+            else:
+                self._on_due(session, now)
+                self.arm(session, now)
+        except Exception:  # one session's fault must not stop the timer of all others: it alone is given up
+            log.exception("session given up", extra={"fields": {"session_id": session.key[1]}})
+            self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        if self.is_alive(session):
             del self._by_key[session.key]
             self.by_state[session.stated] -= 1
-            return
-        self._on_due(session, now)
-        self.arm(session, now)

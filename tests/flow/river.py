@@ -102,6 +102,7 @@ async def river(
     rate_per_minute: int = 300,
     burst: int = 20,
     max_sessions: int = 100,
+    trusted_clocks: frozenset[str] = frozenset(),
 ) -> AsyncIterator[River]:
     async with StandInPlatform(chaos or Chaos.none()) as platform:
         platform.mischief.force(*script)
@@ -144,6 +145,7 @@ async def river(
             watch=observer,
             max_sessions=max_sessions,
             gate_at=gate_at,
+            trusted_clocks=trusted_clocks,
         )
         carrier = Carrier(flow)
         it = River(flow, Orders(flow, carrier), gateway, throttle, platform, observer)

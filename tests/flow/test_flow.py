@@ -10,7 +10,7 @@ from relay.core.indicator import Address, Indicator
 from relay.core.timings import StopMode, Timings
 from relay.errors import Rejected, TooSoon, Unavailable
 from relay.sandbox.chaos import Chaos, Forced
-from tests.flow.river import ADDRESS, SESSION, now_ms, river
+from tests.flow.river import ADDRESS, KEY, SESSION, now_ms, river
 
 pytestmark = pytest.mark.looptime
 
@@ -340,3 +340,26 @@ async def test_a_probe_that_finds_no_permit_delays_no_indicator() -> None:
             it.type(address=Address(f"{number:08x}-8a52-4d7e-9d3a-0123456789ab", f"guest-{number}"))
         await it.wait(50)
         assert len(it.arrivals()) == 9
+
+
+async def test_a_mark_that_comes_to_nothing_is_not_the_sessions_last_look() -> None:
+    """Marked a moment before its gate opened, a session was carried, had no wish yet, and was never armed again."""
+    async with river() as it:
+        it.type()
+        await it.wait(500)
+        it.act(Kind.MESSAGE_SENT)
+        session = it.flow.sessions.get(KEY)
+        assert session is not None
+        session.armed_tick = 0
+        it.flow.look_at(session, now_ms() + 1600)  # as a tick that runs ahead of the clock would
+        await it.wait(5000)
+        assert [what for _, what in it.told()] == ["typing", "typing_stopped"]
+
+
+async def test_what_comes_too_late_from_a_trusted_clock_opens_no_session() -> None:
+    """A backlog replayed after an outage once filled the table with sessions that nothing would ever close."""
+    async with river(trusted_clocks=frozenset({"desk"})) as it:
+        it.type(at=it.flow.world.wall() - 60_000)
+        assert len(it.flow.sessions) == 0
+        it.type(at=it.flow.world.wall())
+        assert len(it.flow.sessions) == 1

@@ -107,6 +107,49 @@ async def test_a_herd_of_deadlines_is_served_in_slices_and_whole() -> None:
     assert turns >= 3  # at least five slices of 2,000: the first is seen when it is over
 
 
+async def test_the_rest_of_a_herd_is_served_at_the_clocks_own_time() -> None:
+    """The slices after the first once took the next tick's time for now: timers came early, and marks came to nothing."""
+    early: list[Ms] = []
+    sessions = alive(most=10_000, on_due=lambda _, now: early.append(now - now_ms()))
+    for number in range(10_000):
+        type_in(sessions, sessions.add(session(number)))
+    await asyncio.sleep(3)
+    assert len(early) == 10_000
+    assert max(early) < 1e-6
+
+
+async def test_one_sessions_fault_stops_nobody_elses_timer() -> None:
+    """An exception once left the dead timer's handle in place, and no session was ever served again."""
+    served: list[str] = []
+
+    def due(one: Session, _now: Ms) -> None:
+        if one.key[1] == "session-0":
+            raise ValueError("a fault of this session's")
+        served.append(one.key[1])
+
+    sessions = alive(on_due=due)
+    for number in range(3):
+        type_in(sessions, sessions.add(session(number)))
+    await asyncio.sleep(3)
+    type_in(sessions, sessions.add(session(3)))
+    await asyncio.sleep(3)
+    assert {"session-1", "session-2", "session-3"} <= set(served)
+    assert sessions.get(("guest", "session-0")) is None
+
+
+async def test_a_session_forgotten_while_it_was_armed_again_disturbs_nobody() -> None:
+    sessions = alive()
+    one = sessions.add(session())
+    type_in(sessions, one)
+    await asyncio.sleep(80)
+    assert not sessions.is_alive(one)
+    sessions.arm(one, now_ms())
+    await asyncio.sleep(80)
+    other = sessions.add(session())
+    assert sessions.is_alive(other)
+    assert sessions.by_state[Indicator.STOPPED] == 1
+
+
 async def test_the_count_by_state_follows_the_sessions() -> None:
     sessions = alive()
     one = sessions.add(session())
