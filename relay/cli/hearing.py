@@ -79,8 +79,8 @@ class Ear:
         return True
 
 
-def usable(secrets: Iterable[str]) -> "Ear":
+def usable(secrets: Iterable[str]) -> Ear:
     """An ear for these secrets. Raises ValueError where one cannot be used."""
     ear = Ear(tuple(secrets))
-    ear.hear({}, b"")
+    ear.hear({}, b"")  # reads every secret before anything is held against them
     return ear

@@ -53,7 +53,7 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One secret of a rotation: signs until `until` (exclusive), or for as long as it is listed."""
+    """One secret of a rotation: signs before the second of `until`, or for as long as it is listed."""
 
     sign: Signer = field(repr=False)
     until: UnixMs | None = None
@@ -98,7 +98,7 @@ class Keys:
         tolerance_s: int = TOLERANCE_S,
     ) -> Check:
         """Whether these header values and bytes came from a holder of one of our secrets, just now; see `check`."""
-        matchers = [matcher_of(one.sign) for one in self._secrets if _is_live(one, now / 1000)]
+        matchers = [matcher_of(one.sign) for one in self._secrets if _is_live(one, now // 1000)]
         return check(
             message_id, timestamp, signature, body, matchers=matchers, now=now, tolerance_s=tolerance_s
         )
@@ -174,8 +174,9 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def _is_live(secret: Secret, at_s: float) -> bool:
-    return secret.until is None or at_s * 1000 < secret.until
+def _is_live(secret: Secret, at_s: int) -> bool:
+    # Attempts are dated in whole seconds: a fraction of `until` is dropped, so that none is signed after it.
+    return secret.until is None or at_s < secret.until // 1000
 
 
 def _plain(text: str) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.signature import Check, Keys, key_of
+from relay.core.signature import MOST_ENTRIES, Check, Keys, Secret, hmac_signer, key_of
 
 # The vector of the Standard Webhooks reference libraries.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -46,6 +46,40 @@ def test_every_live_secret_signs_and_the_newest_comes_first() -> None:
 def test_a_receiver_with_either_secret_of_a_rotation_verifies(held: str) -> None:
     both = Keys([OTHER, SECRET]).sign(MESSAGE_ID, TIMESTAMP_S, BODY)
     assert check(both, keys=Keys([held])) is Check.VERIFIED
+
+
+UNTIL_MS = TIMESTAMP_S * 1000
+"""The second of the vector is the first in which the old secret no longer signs."""
+
+
+@pytest.mark.parametrize(("at_s", "entries"), [(TIMESTAMP_S - 1, 2), (TIMESTAMP_S, 1), (TIMESTAMP_S + 1, 1)])
+def test_an_old_secret_signs_until_its_end_and_no_longer(at_s: int, entries: int) -> None:
+    rotation = Keys([SECRET, Secret(hmac_signer(OTHER), UNTIL_MS)])
+    assert len(rotation.sign(MESSAGE_ID, at_s, BODY).split(" ")) == entries
+    assert rotation.sign(MESSAGE_ID, TIMESTAMP_S, BODY) == SIGNATURE
+
+
+def test_a_fraction_of_the_last_second_is_not_signed_past() -> None:
+    rotation = Keys([OTHER, Secret(hmac_signer(SECRET), UNTIL_MS + 999)])
+    assert SIGNATURE not in rotation.sign(MESSAGE_ID, TIMESTAMP_S, BODY)
+
+
+@pytest.mark.parametrize(("age_s", "wanted"), [(-1, Check.VERIFIED), (0, Check.NO_MATCH)])
+def test_a_secret_past_its_end_verifies_nothing_either(age_s: int, wanted: Check) -> None:
+    retiring = Keys([OTHER, Secret(hmac_signer(SECRET), UNTIL_MS)])
+    assert check(keys=retiring, age_s=age_s) is wanted
+
+
+def test_the_newest_secret_has_no_end() -> None:
+    with pytest.raises(ValueError, match="put its successor first"):
+        Keys([Secret(hmac_signer(SECRET), UNTIL_MS), OTHER])
+
+
+@pytest.mark.parametrize(
+    ("others", "wanted"), [(MOST_ENTRIES - 1, Check.VERIFIED), (MOST_ENTRIES, Check.NO_MATCH)]
+)
+def test_of_a_header_without_end_the_first_entries_are_looked_at(others: int, wanted: Check) -> None:
+    assert check("v1,AAAA " * others + SIGNATURE) is wanted
 
 
 @pytest.mark.parametrize(
@@ -141,3 +175,4 @@ def test_one_to_five_secrets_are_held(count: int) -> None:
 
 def test_keys_do_not_print_their_secrets() -> None:
     assert "Mf" not in repr(Keys([SECRET]))
+    assert "Mf" not in repr(Secret(hmac_signer(SECRET)))

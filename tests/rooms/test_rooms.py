@@ -24,7 +24,7 @@ def test_the_import_contracts_hold() -> None:
 
 
 def test_the_map_names_every_room_and_every_file_beside_them() -> None:
-    drawn = set(re.findall(r"^  ([a-z_]+(?:\.py|/)) ", (RELAY / "README.md").read_text(), re.MULTILINE))
+    drawn = set(re.findall(r"^  ([a-z0-9_]+(?:\.py|/)) ", (RELAY / "README.md").read_text(), re.MULTILINE))
     there = {f"{path.name}/" for path in RELAY.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
     there |= {path.name for path in RELAY.glob("*.py") if not path.name.startswith("__init__")}
     assert drawn == there
