@@ -109,10 +109,10 @@ async def start(settings: Settings, *, wall: Callable[[], UnixMs] = unix_ms) -> 
     doors = Doors(
         settings, credentials, _beyond(assembly), metrics=metrics, now=assembly.flow.world.now, wall=wall
     )
-    await assembly.start()
     try:
+        await assembly.start()
         sites = await _listen(settings, assembly, doors, lag)
-    except SettingsError:
+    except BaseException:
         await assembly.close()
         raise
     lag.start()
@@ -128,7 +128,9 @@ async def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
     relay = await start(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, number)
-    loop.add_signal_handler(signal.SIGHUP, log.warning, "reload is not known: restart to read the settings again")
+    loop.add_signal_handler(
+        signal.SIGHUP, log.warning, "reload is not known: restart to read the settings again"
+    )
     say(f"ready public={relay.public.url} operations={relay.operations.url}")
     await stop.wait()
     log.info("stopping")

@@ -123,8 +123,12 @@ class Assembly:
             inline=inline,
             listener=_listener(metrics),
         )
-        await outbox.close_open_sessions()
-        return cls(settings, outbox, metrics, surroundings(wall))
+        try:
+            await outbox.close_open_sessions()
+            return cls(settings, outbox, metrics, surroundings(wall))
+        except BaseException:
+            await outbox.close()  # the file is held for life, and this life ends here
+            raise
 
     async def start(self) -> None:
         for one in self._joined.values():

@@ -71,11 +71,20 @@ class TypingBroadcaster:
     async def __aenter__(self) -> Self:
         settings = self._settings if self._is_kept else self._in_scratch()
         self._assembly = await Assembly.open(settings, wall=self._wall)
-        await self._assembly.start()
+        try:
+            await self._assembly.start()
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.deactivate()
+        try:
+            await self.deactivate()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
         if self._assembly is not None:
             await self._assembly.close()
         if self._scratch is not None:

@@ -46,13 +46,13 @@ class Rejected(RelayError):  # noqa: N818 - reads as what happened to the reques
 
 
 class TooSoon(Rejected):
-    """A broadcast inside the session's interval; `wait_ms` is how long until the gate opens."""
+    """A broadcast before the session's gate opens (its interval, a Retry-After, a restart); `wait_ms` is until then."""
 
     def __init__(self, wait_ms: int) -> None:
         super().__init__(
             429,
             "Too soon",
-            f"this session was told an indicator less than its interval ago; wait {wait_ms} ms and send again",
+            f"the platform may not be told of this session again yet; wait {wait_ms} ms and send again",
             retry_after_s=wait_ms / 1000,
         )
         self.wait_ms = wait_ms

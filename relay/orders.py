@@ -25,7 +25,7 @@ ORDER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An accepted order; `latency_ms` is from the call to the platform's answer."""
+    """An accepted order; `latency_ms` is the platform's, the same as in its audit row."""
 
     latency_ms: int
     audit_id: str
@@ -59,12 +59,10 @@ class Orders:
         self._flow.check_address(key, address)
         session = self._flow.open(key, address, source)
         self._refuse_if_closed(session)
-        began = self._flow.world.now()
         answer = await self._carried(session, Wish(indicator, duration_ms, Cause.DIRECT))
-        latency_ms = round(self._flow.world.now() - began)
         await _committed(answer)
         if isinstance(answer.outcome, Shown):
-            return Result(latency_ms, answer.fact.audit_id, answer.outcome.status)
+            return Result(answer.fact.latency_ms, answer.fact.audit_id, answer.outcome.status)
         raise _rejection(answer.outcome, session.pacer.gate_at - self._flow.world.now())
 
     def _refuse_if_closed(self, session: Session) -> None:
@@ -72,8 +70,8 @@ class Orders:
         refusal = pacing.refusal_of_order(session.pacer, now, self._flow.timings)
         self._flow.sessions.arm(session, now)  # opened for this order: it must be forgotten again
         if isinstance(refusal, str):
-            detail = f"the platform refused this session a moment ago ({refusal}); it is tried again within a minute"
-            raise Rejected(409, "Session not active", detail)
+            message = "the platform refused this session a moment ago; it is tried again within a minute"
+            raise _rejection(Refused(session.pacer.mute_status, refusal, message), 0.0)
         if refusal is not None:
             raise TooSoon(ceil(refusal))
 

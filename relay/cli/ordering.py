@@ -1,5 +1,6 @@
 """The one-shot: one indicator, shown now, from the command line."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import click
 
 from relay.cli.common import config_option, ending_well, json_option, print_json, run_loop, settings_in_force
 from relay.core.indicator import Indicator
+from relay.errors import TooSoon
 from relay.settings.models import Settings
 
 CALLBACK_S = 5.0
@@ -33,7 +35,8 @@ def broadcast(
     """Show one indicator to one guest: SESSION GUEST TYPE.
 
     Same environment names as `serve`; SESSION and GUEST default to TEST_SESSION_ID and TEST_GUEST_ID. It keeps an
-    outbox file of its own beside the relay's, so it may run while the relay does.
+    outbox file of its own beside the relay's, so it may run while the relay does; it does not know the relay's
+    interval for that session, nor share its budget.
     """
     if not session or not guest:
         raise click.UsageError(
@@ -51,7 +54,11 @@ async def _broadcast(
     from relay.broadcaster import TypingBroadcaster  # noqa: PLC0415 - loads the server's modules
 
     async with TypingBroadcaster(settings=settings) as broadcaster:
-        result = await broadcaster.broadcast_typing(session, guest, kind, duration_ms)
+        try:
+            result = await broadcaster.broadcast_typing(session, guest, kind, duration_ms)
+        except TooSoon as why:  # a run a moment ago may have spoken: nobody wants to be told to type it again
+            await asyncio.sleep(why.wait_ms / 1000)
+            result = await broadcaster.broadcast_typing(session, guest, kind, duration_ms)
         pending = await broadcaster.pending_callbacks(within_s=CALLBACK_S)
         told = {
             "success": True,

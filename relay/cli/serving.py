@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from relay.cli.common import NO, config_option, ending_well, fail, run_loop, settings_in_force
+from relay.cli.common import CANNOT, NO, config_option, ending_well, fail, run_loop, settings_in_force
 
 
 @click.command()
@@ -56,12 +56,14 @@ def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
 @click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="Seconds.")
 def healthcheck(url: str, timeout_s: float) -> None:
     """Exit 0 if the relay on this machine is ready, 1 if not; for containers."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
         connection.request("GET", parts.path or "/readyz")
         status = connection.getresponse().status
-    except OSError as why:
-        fail(f"no answer: {why.strerror or type(why).__name__}", code=NO)
+    except ValueError:
+        fail("--url: wanted http://HOST:PORT/readyz", code=CANNOT)
+    except (OSError, http.client.HTTPException) as why:
+        fail(f"no answer: {getattr(why, 'strerror', None) or type(why).__name__}", code=NO)
     if status != 200:
         fail(f"not ready: it answered {status}", code=NO)

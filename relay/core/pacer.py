@@ -79,6 +79,7 @@ class Pacer:
     was_cleared: bool = False
     muted_until: Ms = -NEVER
     mute_code: str = ""
+    mute_status: int | None = None
     order: Wish | None = None
     duration_ms: int = 0
     sent_at: deque[Ms] | None = None
@@ -246,9 +247,9 @@ def refusal_of_order(pacer: Pacer, now: Ms, timings: Timings) -> Ms | str | None
             return None if pacer.order is None else float(timings.min_interval_ms)
 
 
-def mute(pacer: Pacer, code: str, now: Ms) -> None:
+def mute(pacer: Pacer, code: str, now: Ms, *, status: int | None = None) -> None:
     """The platform will not have this session: it is left alone for a minute, and owes nothing."""
-    pacer.muted_until, pacer.mute_code = now + MUTE_MS, code
+    pacer.muted_until, pacer.mute_code, pacer.mute_status = now + MUTE_MS, code, status
     pacer.shown, pacer.shown_until, pacer.visible_until = None, now, now
     pacer.owes_stop, pacer.tries, pacer.order = False, 0, None
 

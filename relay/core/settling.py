@@ -59,7 +59,7 @@ def settle(
         case Shown():
             return _accepted(pacer, wish, now, timings, reach)
         case Refused():
-            mute(pacer, outcome.code, now)
+            mute(pacer, outcome.code, now, status=outcome.status)
             return Settled(pacer.tries + 1, is_given_up=True)
         case Expired():  # nothing was shown and no try was spent: choose again at once
             _restore_freshness(pacer, wish)

@@ -7,7 +7,9 @@
 Reads only. The host rule is the public listener's; nothing here is reachable from another machine.
 """
 
+import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -15,7 +17,7 @@ from aiohttp import web
 from relay import __version__, wire
 from relay.assembly import Assembly
 from relay.core.delivery import State
-from relay.core.moments import UnixMs, from_rfc3339
+from relay.core.moments import RFC3339_PATTERN, UnixMs, from_rfc3339
 from relay.errors import Rejected, RelayError, Unavailable
 from relay.ingest.answers import problem, refusal, reply
 from relay.ingest.hosts import HostRule
@@ -78,7 +80,8 @@ class OperatorDoors:
         return reply(200 if health.is_ready else 503, health.shown() | {"version": __version__})
 
     async def _metrics(self, _request: web.BaseRequest) -> web.Response:
-        await self._look_at_the_outbox()
+        with suppress(RelayError):  # a disk in trouble is when the other figures are wanted most
+            await self._look_at_the_outbox()
         content_type, text = self._assembly.metrics.render()
         return web.Response(body=text, headers={"Content-Type": content_type})
 
@@ -135,7 +138,8 @@ class OperatorDoors:
 
 def _limit(request: web.BaseRequest) -> int:
     said = request.rel_url.query.get("limit", "100")
-    if not said.isascii() or not said.isdigit() or not 1 <= int(said[:9]) <= MOST_ROWS:
+    is_number = len(said) <= len(str(MOST_ROWS)) and said.isascii() and said.isdigit()
+    if not is_number or not 1 <= int(said) <= MOST_ROWS:
         raise Rejected(422, "Invalid query", f"limit: wanted 1..{MOST_ROWS}")
     return int(said)
 
@@ -145,9 +149,11 @@ def _since(request: web.BaseRequest) -> UnixMs | None:
     if said is None:
         return None
     try:
-        return from_rfc3339(said)
+        if re.fullmatch(RFC3339_PATTERN, said):
+            return from_rfc3339(said)
     except ValueError:
-        raise Rejected(422, "Invalid query", "since: wanted a time as in 2026-11-22T10:00:00Z") from None
+        pass  # the form of a time, and no such day or hour
+    raise Rejected(422, "Invalid query", "since: wanted a time as in 2026-11-22T10:00:00Z")
 
 
 def _state(request: web.BaseRequest) -> State | None:

@@ -9,6 +9,7 @@ from relay.outbox.store import AuditRow, DeliveryRow
 
 def session_view(session: Session, now: Ms) -> dict[str, object]:
     """A live session; spans are milliseconds from now, null where they do not apply."""
+    session.catch_up()
     pacer = session.pacer
     return {
         "gateway": session.key[0],

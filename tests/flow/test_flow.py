@@ -363,3 +363,11 @@ async def test_what_comes_too_late_from_a_trusted_clock_opens_no_session() -> No
         assert len(it.flow.sessions) == 0
         it.type(at=it.flow.world.wall())
         assert len(it.flow.sessions) == 1
+
+
+async def test_a_session_refused_for_want_of_a_scope_is_not_called_inactive_the_second_time() -> None:
+    async with river(Forced(status=403)) as it:
+        for _ in range(2):
+            with pytest.raises(Rejected) as refused:
+                await it.order(Indicator.TYPING)
+            assert refused.value.status == 502
