@@ -1,6 +1,6 @@
 """Every benchmark, one after the other: `python -m tests.benchmarks [--check]`.
 
-Each in a process of its own, since each pins itself to a core and freezes what it has made. Five minutes in all.
+Each in a process of its own, since each pins itself to a core and freezes what it has made. Four minutes in all.
 """
 
 import argparse

@@ -40,6 +40,7 @@ RATE = 2000
 LOW_RATE = 500
 GOAL_P50_MS = 1.0
 GOAL_P99_MS = 8.0
+LOOPBACK = "127.0.0.0/8"
 SECRET = "whsec_" + "A" * 32
 
 
@@ -225,7 +226,11 @@ async def measure(rate: int, seed: int, windows: Sequence[Window]) -> list[Measu
     with tempfile.TemporaryDirectory(prefix="bench-latency-") as folder:
         async with standing(stand_in) as port:
             home = Path(folder)
-            tracker = {"url": f"http://127.0.0.1:{port}/tracker", "secrets": [SECRET]}
+            tracker = {
+                "url": f"http://127.0.0.1:{port}/tracker",
+                "secrets": [SECRET],
+                "allow_cidrs": [LOOPBACK],
+            }
             settings, key = settings_beside(port, home, endpoints={"tracker": tracker})
             (home / "relay.toml").write_text(_toml(settings, port))
             os.sched_setaffinity(0, {0})  # the relay's threads inherit it
@@ -259,6 +264,7 @@ sha256 = "{key.sha256}"
 [endpoints.tracker]
 url = "http://127.0.0.1:{port}/tracker"
 secrets = ["{SECRET}"]
+allow_cidrs = ["{LOOPBACK}"]
 [outbox]
 path = "{settings.outbox.path}"
 [logging]
