@@ -41,6 +41,13 @@ async def test_what_is_signed_is_answered_204_and_what_is_not_401_and_each_is_a_
     assert listen.err[1:] == ["stopped"]
 
 
+async def test_secrets_may_stand_in_the_environment(tmp_path: Path) -> None:
+    environ = {"WEBHOOK_SECRET": f"{NEW_SECRET} {SECRET}"}
+    async with program(tmp_path, environ, "-m", "relay", "listen", "--port", "0") as listen:
+        url = await listen.says("ready url=")
+        assert {await send(url, held, "msg_1", transition(1)) for held in (NEW_SECRET, SECRET)} == {204}
+
+
 async def test_json_is_one_value_a_line(tmp_path: Path) -> None:
     async with listening(tmp_path, "--secret", NEW_SECRET, "--secret", SECRET, "--json") as listen:
         url = await listen.says("ready url=")
@@ -51,7 +58,8 @@ async def test_json_is_one_value_a_line(tmp_path: Path) -> None:
     assert told["data"] == transition(7)["data"]
 
 
-async def test_beside_a_relay_it_finds_the_secret_the_relay_made(town: Town) -> None:
+@pytest.mark.parametrize("form", ["standard", "cloudevents"])
+async def test_beside_a_relay_it_finds_the_secret_the_relay_made(town: Town, form: str) -> None:
     """The three commands of somebody who tries it out: the secret is made, listened with, and signed with."""
     del town.environ["WEBHOOK_SECRET"]
     made = await run(town.home, town.environ, "config", "check")
@@ -59,7 +67,7 @@ async def test_beside_a_relay_it_finds_the_secret_the_relay_made(town: Town) -> 
     assert stat.S_IMODE((town.home / "typing-relay.db.secret").stat().st_mode) == 0o600
     async with listening(town.home) as listen:
         town.environ["WEBHOOK_URL"] = await listen.says("ready url=")
-        async with town.relay() as relay:
+        async with town.relay(RELAY_ENDPOINTS__TRACKER__FORMAT=form) as relay:
             await town.type(relay)
             await until(lambda: len(listen.out) >= 2, within_s=10)
             await relay.stop()

@@ -15,7 +15,7 @@ from relay.client import Event, VerificationFailed, verify
 
 SECRETS = os.environ.get("WEBHOOK_SECRET", "").split()
 
-seen: set[str] = set()  # yours: a table with a unique key, emptied of what is older than a week
+seen: set[str] = set()  # yours: a unique key, kept as long as the relay keeps dead letters (30 days)
 newest: dict[str, Event] = {}  # by session
 
 
