@@ -9,6 +9,7 @@ import click
 
 from relay import __version__
 from relay.cli.configuring import config_group, keys_group
+from relay.cli.delivering import dlq_group, endpoints_group
 from relay.cli.demonstrating import demo
 from relay.cli.listening import listen
 from relay.cli.ordering import broadcast
@@ -21,5 +22,7 @@ def main() -> None:
     """Keystrokes in, paced typing indicators out, signed events to your trackers."""
 
 
-for command in (serve, demo, sandbox, listen, broadcast, config_group, keys_group, healthcheck):
+for command in (
+    serve, demo, sandbox, listen, broadcast, dlq_group, endpoints_group, config_group, keys_group, healthcheck,
+):  # fmt: skip
     main.add_command(command)

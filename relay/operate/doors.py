@@ -2,14 +2,17 @@
 
     GET /healthz  /readyz  /metrics                      for probes and scrapers
     GET /v1/metrics  /v1/sessions[/{id}]                 what is so now
-    GET /v1/audit  /v1/deliveries                        what was done, and what is left to do
+    GET /v1/audit  /v1/deliveries  /v1/endpoints         what was done, and what is left to do
+    POST /v1/deliveries/{id}/replay                      send one that has ended once more
+    POST /v1/endpoints/{name}/resume                     take back one that answered 410
 
-Reads only. The host rule is the public listener's; nothing here is reachable from another machine.
+The host rule is the public listener's: no page of another origin gets in, nor a request from another machine.
 """
 
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -24,7 +27,7 @@ from relay.ingest.hosts import HostRule
 from relay.ingest.refusals import WrongMethod
 from relay.observe.health import Health
 from relay.observe.series import OUTBOX_DELIVERIES, OUTBOX_OLDEST
-from relay.operate.views import audit_view, delivery_view, session_view
+from relay.operate.views import audit_view, delivery_view, endpoint_view, session_view
 from relay.settings.models import Operations
 
 MOST_ROWS = 1000
@@ -32,6 +35,7 @@ NDJSON = "application/x-ndjson"
 READS = ("GET", "HEAD")
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Deed = Callable[[str, web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class OperatorDoors:
@@ -49,6 +53,11 @@ class OperatorDoors:
             "/v1/sessions": self._sessions,
             "/v1/audit": self._audit,
             "/v1/deliveries": self._deliveries,
+            "/v1/endpoints": self._endpoints,
+        }
+        self._deeds: dict[str, Deed] = {
+            r"/v1/deliveries/(?P<what>[0-9]{1,18})/replay": self._replay,
+            r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/resume": self._resume,
         }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -62,14 +71,22 @@ class OperatorDoors:
 
     def _door(self, request: web.BaseRequest) -> Answer:
         path = request.rel_url.raw_path
-        door = self._doors.get(path)
-        if door is None and path.startswith("/v1/sessions/"):
-            door = self._session
+        deed = self._deed(path)
+        if deed is not None:
+            _check_method(request, {"POST"})
+            return deed
+        door = self._doors.get(path) or (self._session if path.startswith("/v1/sessions/") else None)
         if door is None:
             raise Rejected(404, "Not found", "nothing is served under this path")
-        if request.method not in READS:
-            raise WrongMethod(", ".join(READS))
+        _check_method(request, {"GET", "HEAD"})
         return door
+
+    def _deed(self, path: str) -> Answer | None:
+        for pattern, deed in self._deeds.items():
+            found = re.fullmatch(pattern, path)
+            if found:
+                return partial(deed, found["what"])
+        return None
 
     async def _alive(self, _request: web.BaseRequest) -> web.Response:
         health = self._health()
@@ -134,6 +151,32 @@ class OperatorDoors:
             limit=_limit(request),
         )
         return reply(200, {"deliveries": [delivery_view(row) for row in rows]})
+
+    async def _endpoints(self, _request: web.BaseRequest) -> web.Response:
+        disabled = {row.name: row for row in await self._assembly.outbox.disabled()}
+        names = [
+            *self._assembly.settings.endpoints,
+            *(n for n in disabled if n not in self._assembly.settings.endpoints),
+        ]
+        return reply(200, {"endpoints": [endpoint_view(name, disabled.get(name)) for name in names]})
+
+    async def _replay(self, delivery_id: str, _request: web.BaseRequest) -> web.Response:
+        if not await self._assembly.outbox.replay(int(delivery_id)):
+            raise Rejected(
+                404, "Not replayable", "no delivery with this id has ended: it waits, or was never there"
+            )
+        return reply(202, {"replayed": 1})
+
+    async def _resume(self, name: str, _request: web.BaseRequest) -> web.Response:
+        """What was recorded meanwhile is `cancelled`, and can be replayed."""
+        if name not in self._assembly.settings.endpoints:
+            raise Rejected(404, "Unknown endpoint", "no endpoint of this name is configured")
+        return reply(200, {"resumed": await self._assembly.outbox.enable(name)})
+
+
+def _check_method(request: web.BaseRequest, allowed: set[str]) -> None:
+    if request.method not in allowed:
+        raise WrongMethod(", ".join(sorted(allowed)))
 
 
 def _limit(request: web.BaseRequest) -> int:

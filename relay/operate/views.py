@@ -4,7 +4,7 @@ from relay.core.actor import Actor
 from relay.core.moments import Ms, rfc3339
 from relay.core.pacer import standing
 from relay.core.session import Session
-from relay.outbox.store import AuditRow, DeliveryRow
+from relay.outbox.store import AuditRow, DeliveryRow, EndpointRow
 
 
 def session_view(session: Session, now: Ms) -> dict[str, object]:
@@ -79,3 +79,10 @@ def delivery_view(row: DeliveryRow) -> dict[str, object]:
         "lastStatus": row.last_status,
         "lastFailure": row.last_failure,
     }
+
+
+def endpoint_view(name: str, disabled: EndpointRow | None) -> dict[str, object]:
+    """`state` is active or disabled; why and since when where it is disabled."""
+    if disabled is None:
+        return {"name": name, "state": "active"}
+    return {"name": name, "state": "disabled", "reason": disabled.reason, "since": rfc3339(disabled.since)}

@@ -65,6 +65,13 @@ class House:
                 await asyncio.sleep(0.01)
         return list(rows)
 
+    async def ended(self, state: str) -> list[dict[str, Any]]:
+        """The deliveries in `state` once there is one, within five seconds."""
+        async with asyncio.timeout(5):
+            while not (rows := (await self.ask(f"/v1/deliveries?state={state}")).value["deliveries"]):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        return list(rows)
+
 
 @asynccontextmanager
 async def house_at(folder: Path) -> AsyncIterator[House]:

@@ -77,7 +77,21 @@ async def test_deliveries_can_be_narrowed_by_state_endpoint_and_session(house: H
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "limit=x", "limit=-5", "limit=", "since=now", "since="]
+    "query",
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "limit=-5",
+        "limit=",
+        "limit=000001000000009",
+        "limit=" + "9" * 400,
+        "since=now",
+        "since=",
+        "since=2026-11-22",
+        "since=2026-11-22T10:00:00",
+        "since=2026-02-30T10:00:00Z",
+    ],  # fmt: skip
 )
 async def test_a_query_that_means_nothing_is_422_and_not_repeated(house: House, query: str) -> None:
     reply = await house.ask(f"/v1/audit?{query}")
@@ -126,3 +140,32 @@ async def test_the_figures_count_every_outcome(house: House) -> None:
     value = (await house.ask("/v1/metrics")).value
     assert value["displayRate"] == 1.0
     assert value["stats"] == {"total": 1, "success": 1, "failed": 0}
+
+
+async def test_a_tracker_that_said_gone_is_shown_taken_back_and_sent_what_it_missed(house: House) -> None:
+    """One 410 once cut a tracker off for good: nothing said so, and nobody could undo it."""
+    house.receiver.answers = [410]
+    house.type(SESSION)
+    missed = (await house.ended("cancelled"))[-1]
+    (shown,) = (await house.ask("/v1/endpoints")).value["endpoints"]
+    assert (shown["name"], shown["state"], shown["reason"]) == ("tracker", "disabled", "answered 410 Gone")
+    assert (await house.ask("/v1/endpoints/tracker/resume", "POST")).value == {"resumed": True}
+    assert (await house.ask(f"/v1/deliveries/{missed['id']}/replay", "POST")).status == 202
+    await house.receiver.until(2)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/deliveries/999/replay", 404),
+        ("/v1/endpoints/nobody/resume", 404),
+        ("/v1/deliveries/x/replay", 404),
+    ],
+)
+async def test_a_deed_on_nothing_is_404(house: House, path: str, status: int) -> None:
+    assert (await house.ask(path, "POST")).status == status
+
+
+async def test_deeds_are_not_done_by_reading(house: House) -> None:
+    reply = await house.ask("/v1/deliveries/1/replay")
+    assert (reply.status, reply.headers["Allow"]) == (405, "POST")
