@@ -1,6 +1,7 @@
 """SQLite under the suite every store must pass, and what is its own: the file, its holder, its failures."""
 
 import asyncio
+import logging
 import os
 import shutil
 import stat
@@ -193,6 +194,57 @@ async def test_one_fact_that_cannot_be_written_takes_no_other_along(disk: Disk) 
     assert [(await good).sequence, (await other).sequence] == [1, 1]
     assert disk.refused == ["write_failed"]
     await store.close(is_clean=True)
+
+
+def damage(path: Path, table: str) -> None:
+    """Overwrites the table's first page, as a failing disk may."""
+    with apsw.Connection(str(path)) as connection:
+        page: int = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).get
+        page_bytes = connection.pragma("page_size")
+    assert isinstance(page_bytes, int)
+    with path.open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"\xff" * page_bytes)
+
+
+async def test_a_fault_inside_a_commit_is_told_as_the_disks_and_is_not_tried_write_by_write(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Escaped because the faults we made, a full disk among them, all struck at the commit and none before it."""
+    await (await disk.open()).close(is_clean=True)
+    damage(disk.path, "sessions")
+    store = await disk.open()
+    with caplog.at_level(logging.ERROR, "relay.outbox"):
+        results = await asyncio.gather(
+            *(store.append(transition(f"s{n}")) for n in range(50)), return_exceptions=True
+        )
+    assert {type(why) for why in results} == {Unavailable}
+    assert "CorruptError" in str(store.trouble)
+    assert not caplog.records
+    await store.close(is_clean=True)
+
+
+async def test_where_no_write_succeeds_for_a_reason_nobody_foresaw_the_store_is_in_trouble(
+    disk: Disk,
+) -> None:
+    """Escaped because only one bad write among good ones was tried: that one is its own trouble, not the store's."""
+    store = await disk.open()
+    bad = [store.append(transition("\ud800")) for _ in range(3)]
+    assert {type(why) for why in await asyncio.gather(*bad, return_exceptions=True)} == {Unavailable}
+    assert store.trouble is not None
+    await store.append(transition())
+    assert store.trouble is None
+    await store.close(is_clean=True)
+
+
+@pytest.mark.parametrize("table", ["deliveries", "marks"])
+async def test_a_damaged_file_is_refused_with_its_remedy_and_let_go_of(disk: Disk, table: str) -> None:
+    """Escaped because the only bad file we opened was no database at all, which is found before anything is read."""
+    await (await disk.open()).close(is_clean=True)
+    damage(disk.path, table)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is damaged.*restore it from a backup"):
+            await disk.open()
 
 
 async def test_ended_deliveries_go_after_their_time_and_dead_letters_later(disk: Disk) -> None:

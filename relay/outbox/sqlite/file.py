@@ -1,6 +1,8 @@
 """The outbox's file on disk: made private, opened with the settings its promises need, refused when it is not ours."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -12,31 +14,64 @@ from relay.outbox.sqlite.schema import migrate
 BUSY_MS = 5000
 """The checkpoint and the writer exclude each other for moments only; a wait this long is a fault."""
 
+MEDIUM = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.ProtocolError,
+    apsw.NoMemError,
+)
+"""Faults of the file or the machine, at whatever statement they show: every other write would meet them too."""
+
 Synchronous = Literal["full", "normal"]
 
 
 def open_for_writing(path: Path, synchronous: Synchronous) -> apsw.Connection:
     """A connection that commits durably and never checkpoints by itself. Raises StoreError."""
-    try:
+    with refused(path):
         _make_private(path)
         connection = apsw.Connection(str(path))
-        try:
+        with closed_on_failure(connection):
             _prepare(connection, synchronous)
             migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
+    return connection
+
+
+@contextlib.contextmanager
+def refused(path: Path) -> Iterator[None]:
+    """Around whatever is first done with the file: what fails there is a StoreError with its remedy."""
+    try:
+        yield
     except OSError as why:
         raise StoreError(
             f"{path} cannot be made or opened ({why.strerror}): check its folder and owner"
         ) from why
     except apsw.NotADBError as why:
         raise StoreError(f"{path} is not an outbox file: set outbox.path to a file of our own") from why
+    except apsw.CorruptError as why:
+        raise StoreError(
+            f"{path} is damaged: check the disk, then restore it from a backup, or move it away with its -wal and "
+            "begin a new one (`sqlite3 .recover` may still read what was in it)"
+        ) from why
     except apsw.Error as why:
         raise StoreError(
             f"{path} cannot be opened ({type(why).__name__}): check the disk and the owner"
         ) from why
-    return connection
+
+
+@contextlib.contextmanager
+def closed_on_failure(connection: apsw.Connection) -> Iterator[None]:
+    """Without this the connection would live on in the exception's frames, and hold the file's locks."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def open_for_reading(path: Path) -> apsw.Connection:
@@ -56,7 +91,7 @@ def open_for_checkpoints(path: Path) -> apsw.Connection:
 
 
 def translated(why: apsw.Error) -> RelayError:
-    """A failed write as the appender should understand it; the cause stays attached."""
+    """A failed write as the appender should understand it. Raise it from `why`, so that the cause stays attached."""
     if isinstance(why, apsw.FullError):
         return OutboxFull(
             "the outbox's disk is full: free some space; recording resumes by itself", retry_after_s=5

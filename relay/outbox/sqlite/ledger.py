@@ -5,7 +5,7 @@ But for its making and `tally.depth`, it belongs to the writer's thread.
 
 import contextlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,14 @@ from relay.core.delivery import Filter
 from relay.core.moments import UnixMs
 from relay.outbox.sqlite.append import Recorder
 from relay.outbox.sqlite.checkpoint import Checkpoints
-from relay.outbox.sqlite.file import Synchronous, open_for_writing, translated
+from relay.outbox.sqlite.file import (
+    MEDIUM,
+    Synchronous,
+    closed_on_failure,
+    open_for_writing,
+    refused,
+    translated,
+)
 from relay.outbox.sqlite.lanes import Lanes
 from relay.outbox.sqlite.sweep import Keep, Sweep
 from relay.outbox.sqlite.tally import Tally
@@ -49,6 +56,11 @@ class Ledger:
         """Opens the file, gives back a dead process's leases and reads its last marks. Raises StoreError."""
         self._wall = wall
         self._connection = open_for_writing(options.path, options.synchronous)
+        with refused(options.path), closed_on_failure(self._connection):
+            self._take_over(options, new_id)
+
+    def _take_over(self, options: Options, new_id: Callable[[UnixMs], str]) -> None:
+        wall = self._wall
         self.tally = Tally.count(self._connection)
         self._before = self.tally.copy()
         marks = dict(self._connection.execute("SELECT name, value FROM marks"))
@@ -65,15 +77,22 @@ class Ledger:
             self.mark([(CLEAN_STOP, 0), (LIFE, life)])
         self._checkpoints = Checkpoints(self._connection, options.path, inline=options.inline)
 
-    def begin(self) -> None:
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
         self._before = self.tally.copy()
-        self._do("BEGIN IMMEDIATE")
-
-    def commit(self) -> None:
-        self._do("COMMIT")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+            self._connection.execute("COMMIT")
+        except MEDIUM as why:
+            self._undo()
+            raise translated(why) from why
+        except BaseException:
+            self._undo()
+            raise
         self._checkpoints.after_commit()
 
-    def rollback(self) -> None:
+    def _undo(self) -> None:
         self.tally.restore(self._before)
         with contextlib.suppress(apsw.Error):  # a full disk has already undone it
             if self._connection.in_transaction:
@@ -97,12 +116,6 @@ class Ledger:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._connection.close()
         self._checkpoints.let_go()
-
-    def _do(self, statement: str) -> None:
-        try:
-            self._connection.execute(statement)
-        except apsw.Error as why:
-            raise translated(why) from why
 
 
 def _last_life(marks: Mapping[str, int], now: UnixMs) -> LastLife:
