@@ -91,7 +91,7 @@ async def test_deliveries_can_be_narrowed_by_state_endpoint_and_session(house: H
         "since=2026-11-22",
         "since=2026-11-22T10:00:00",
         "since=2026-02-30T10:00:00Z",
-    ],  # fmt: skip
+    ],
 )
 async def test_a_query_that_means_nothing_is_422_and_not_repeated(house: House, query: str) -> None:
     reply = await house.ask(f"/v1/audit?{query}")
