@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from relay.assembly import Assembly, unix_ms
+from relay.assembly import NO_GATEWAY, Assembly, unix_ms
 from relay.core.indicator import Address
 from relay.core.moments import UnixMs
 from relay.errors import SettingsError
+from relay.gateway.http import base_url_problem
 from relay.ingest import Beyond, BroadcastRequest, BroadcastResult, Credentials, Doors, Listener
 from relay.ingest.listener import BACKLOG, assert_compiled_parser
 from relay.observe.health import Check, Health
@@ -28,6 +29,7 @@ from relay.observe.lag import LoopLag
 from relay.observe.metrics import Metrics
 from relay.observe.series import LOOP_LAG
 from relay.operate.doors import OperatorDoors
+from relay.outbox.targets import targets_of
 from relay.settings.models import Settings, is_loopback
 
 log = logging.getLogger("relay.app")
@@ -100,7 +102,7 @@ async def start(settings: Settings, *, wall: Callable[[], UnixMs] = unix_ms) -> 
     """A relay that accepts on both listeners. `wall` is read by other threads too. Raises SettingsError, StoreError."""
     assert_compiled_parser()
     sys.setswitchinterval(WRITER_TURN_S)
-    _refuse_open_operations(settings)
+    refuse_unusable(settings)
     metrics = Metrics()
     credentials = Credentials(settings, wall=wall)
     assembly = await Assembly.open(settings, metrics=metrics, wall=wall)
@@ -202,6 +204,45 @@ def _check_address(assembly: Assembly) -> Callable[[str, Address], str | None]:
         return None if is_alive else flow.platforms[gateway].gateway.validate(address)
 
     return check
+
+
+def refuse_unusable(settings: Settings) -> None:
+    """Raises SettingsError with every reason why a relay could not start with these settings; starts nothing."""
+    problems = []
+    for look in (
+        _refuse_open_operations,
+        _refuse_no_gateway,
+        _refuse_base_urls,
+        _refuse_callers,
+        _refuse_targets,
+    ):
+        try:
+            look(settings)
+        except SettingsError as why:
+            problems.append(str(why))
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def _refuse_no_gateway(settings: Settings) -> None:
+    if not settings.gateways:
+        raise SettingsError(NO_GATEWAY)
+
+
+def _refuse_base_urls(settings: Settings) -> None:
+    for name, one in settings.gateways.items():
+        problem = base_url_problem(one.base_url, allow_http=one.allow_http)
+        if problem is not None:
+            raise SettingsError(f"gateways.{name}.base_url: {problem}")
+
+
+def _refuse_callers(settings: Settings) -> None:
+    Credentials(settings, wall=unix_ms)
+
+
+def _refuse_targets(settings: Settings) -> None:
+    """An endpoint whose secret is made at the first start is judged then."""
+    targets_of({name: one for name, one in settings.endpoints.items() if one.secrets})
 
 
 def _refuse_open_operations(settings: Settings) -> None:

@@ -45,6 +45,11 @@ DELIVERY_DRAIN_S = 5.0
 """How long callbacks on their way may take at a shutdown; the rest stays pending, and leaves at the next start."""
 
 
+NO_GATEWAY = (
+    "no gateway is configured: set GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET, or a [gateways.NAME] table"
+)
+
+
 def unix_ms() -> UnixMs:
     return time.time_ns() // 1_000_000
 
@@ -111,9 +116,7 @@ class Assembly:
         Raises SettingsError, StoreError.
         """
         if not settings.gateways:
-            raise SettingsError(
-                "no gateway is configured: set GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET, or a [gateways.NAME] table"
-            )
+            raise SettingsError(NO_GATEWAY)
         metrics = metrics or Metrics()
         outbox = await Outbox.open(
             settings.outbox,

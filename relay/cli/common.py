@@ -26,17 +26,19 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
 
 
-def settings_in_force(config: Path | None) -> Settings:
-    """As the environment, `.env` and the file say; a tracker without a secret gets one, kept beside the outbox.
+def settings_read(config: Path | None) -> Settings:
+    """As the environment, `.env` and the file say; nothing is made. Raises SettingsError."""
+    return load(config, os.environ, Path.cwd())
 
-    Raises SettingsError.
-    """
-    settings = load(config, os.environ, Path.cwd())
+
+def settings_in_force(config: Path | None) -> Settings:
+    """The same, and a tracker without a secret gets one, kept beside the outbox. Raises SettingsError."""
+    settings = settings_read(config)
     missing = without_secret(settings)
     for path in missing:
         if ensure_webhook_secret(path):
             click.echo(f"a signing secret for your tracker was made: see {path}", err=True)
-    return load(config, os.environ, Path.cwd()) if missing else settings
+    return settings_read(config) if missing else settings
 
 
 def ending_well(run: Callable[P, None]) -> Callable[P, None]:

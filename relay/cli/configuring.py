@@ -12,7 +12,7 @@ from relay.cli.common import (
     fail,
     json_option,
     print_json,
-    settings_in_force,
+    settings_read,
 )
 from relay.settings import masked, schema, template
 
@@ -39,7 +39,9 @@ def init(path: Path) -> None:
 @ending_well
 def check(config: Path | None) -> None:
     """Say whether the relay would start with these settings, and every reason why not."""
-    settings_in_force(config)
+    from relay.app import refuse_unusable  # noqa: PLC0415 - loads the server's modules
+
+    refuse_unusable(settings_read(config))
     click.echo("the settings are usable", err=True)
 
 
@@ -48,7 +50,7 @@ def check(config: Path | None) -> None:
 @ending_well
 def show(config: Path | None) -> None:
     """Print the settings in force as JSON, secrets masked."""
-    print_json(masked(settings_in_force(config)))
+    print_json(masked(settings_read(config)))
 
 
 @config_group.command("schema")

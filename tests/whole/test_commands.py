@@ -140,3 +140,22 @@ async def test_healthcheck_answers_for_containers(town: Town) -> None:
     assert (ready.code, gone.code) == (0, 1)
     assert "no answer" in gone.err
     assert "Traceback" not in gone.err
+
+
+async def test_config_check_names_every_reason_why_the_relay_would_not_start_and_makes_nothing(
+    town: Town,
+) -> None:
+    """It once called settings usable that `serve` refused, and made the secret file as whoever ran it."""
+    unusable = {
+        "GENESYS_API_BASE_URL": "https://platform.example/?q=1",
+        "WEBHOOK_SECRET": "whsec_short",
+        "RELAY_OPERATIONS__HOST": "0.0.0.0",
+    }
+    ran = await run(town.home, COMPLETE | unusable, "config", "check")
+    assert ran.code == 2
+    assert all(name in ran.err for name in ("base_url", "secrets", "operations.host"))
+    ran = await run(
+        town.home, {k: v for k, v in COMPLETE.items() if k != "WEBHOOK_SECRET"}, "config", "check"
+    )
+    assert ran.code == 0, ran
+    assert not list(town.home.glob("*.secret"))
