@@ -39,8 +39,8 @@ def _said(why: OSError | ValueError) -> str:
     """OpenSSL's reason or the system's; never a path, which is the operator's own."""
     match why:
         case ssl.SSLError():
-            return (why.reason or "it is none").replace("_", " ").lower()
+            return (why.reason or "it cannot be read").replace("_", " ").lower()
         case OSError():
             return why.strerror or "it cannot be read"
         case _:
-            return "it is none"
+            return "it cannot be read"

@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from relay import __version__
@@ -47,6 +48,9 @@ FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
     (aiohttp.ClientResponseError, Failure.PROTOCOL),
     (aiohttp.ClientError, Failure.PROTOCOL),
 )
+
+OVER_A_LIMIT: Final = ("more than", "Too many headers")
+"""How aiohttp says that a head or its trailers are over its limits: 8 KiB a line, 128 headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +149,16 @@ class Webhook:
 
 
 def failure_of(why: BaseException) -> Failure:
-    """Where a POST broke, by aiohttp's exception. A head over aiohttp's limits (8 KiB a line) is too large.
-
-    Of a name with several addresses, the last that was tried says it.
-    """
+    """Where a POST broke, by aiohttp's exception. Of a name with several addresses, the last that was tried says it."""
     if isinstance(why, aiohttp.ClientConnectorError) and isinstance(why.os_error, ForbiddenAddressError):
         return Failure.BLOCKED_ADDRESS
-    if isinstance(why, aiohttp.ClientResponseError) and "more than" in why.message:
+    cause = why.__cause__
+    if isinstance(cause, HttpProcessingError) and any(words in cause.message for words in OVER_A_LIMIT):
         return Failure.TOO_LARGE
+    if isinstance(cause, ssl.SSLError):
+        return (
+            Failure.TLS
+        )  # said after the handshake, as TLS 1.3 does about a client certificate (RFC 8446 4.4.2.4)
     return next((failure for kind, failure in FAILURES if isinstance(why, kind)), Failure.CONNECT)
 
 

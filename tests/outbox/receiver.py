@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -68,16 +69,17 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
+async def receiving(host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """On `host`, an address of this machine; with `tls` reached as `localhost`, the name its certificate is for."""
     receiver = Receiver()
     app = web.Application()
     app.router.add_post("/hook", receiver.take)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, host, 0, ssl_context=tls)
     await site.start()
-    host, port = runner.addresses[0][:2]
-    receiver.url = f"http://{host}:{port}/hook"
+    port = runner.addresses[0][1]
+    receiver.url = f"https://localhost:{port}/hook" if tls else f"http://{host}:{port}/hook"
     try:
         yield receiver
     finally:

@@ -2,18 +2,20 @@
 
 import asyncio
 import socket
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
 import standardwebhooks
 import svix.webhooks
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
 
 from relay import __version__
 from relay.core.delivery import Failure, Trigger
-from relay.core.destination import LOOPBACK
+from relay.core.destination import LOOPBACK, Network
 from relay.core.signature import Keys
 from relay.outbox.store import Lease
 from relay.outbox.webhook import Target, Webhook
@@ -43,10 +45,27 @@ def wall() -> int:
 
 
 @asynccontextmanager
-async def webhook(url: str, *secrets: str, timeout_s: float = 15.0) -> AsyncIterator[Webhook]:
-    target = Target(url, Keys(secrets or [SECRET]), timeout_s=timeout_s, allow=LOOPBACK)
+async def webhook(
+    url: str,
+    *secrets: str,
+    timeout_s: float = 15.0,
+    allow: tuple[Network, ...] = LOOPBACK,
+    headers: Mapping[str, str] | None = None,
+    proxy: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    resolver: AbstractResolver | None = None,
+) -> AsyncIterator[Webhook]:
+    target = Target(
+        url,
+        Keys(secrets or [SECRET]),
+        timeout_s=timeout_s,
+        allow=allow,
+        headers=headers or {},
+        proxy=proxy,
+        tls=tls,
+    )
     loop = asyncio.get_running_loop()
-    hook = Webhook(target, wall=wall, now=lambda: loop.time() * 1000)
+    hook = Webhook(target, wall=wall, now=lambda: loop.time() * 1000, resolver=resolver)
     try:
         yield hook
     finally:
@@ -97,6 +116,20 @@ async def test_the_request_is_as_the_specification_has_it(receiver: Receiver) ->
     assert got.headers["webhook-id"] == "msg_01a20657"
     assert got.headers["webhook-timestamp"].isdecimal()
     assert got.headers["traceparent"] == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+async def test_an_endpoints_own_headers_are_sent_along_and_replace_none_of_ours(receiver: Receiver) -> None:
+    headers = {"Authorization": "Bearer of-the-tracker", "webhook-id": "msg_of_another"}
+    async with webhook(receiver.url, headers=headers) as hook:
+        await hook.send(lease())
+    (got,) = receiver.got
+    assert got.headers["authorization"] == "Bearer of-the-tracker"
+    assert got.headers["webhook-id"] == "msg_01a20657"
+
+
+def test_a_target_never_prints_its_secrets() -> None:
+    target = Target("https://x", Keys([SECRET]), headers={"authorization": "canary"}, proxy="http://canary@x")
+    assert "canary" not in repr(target)
 
 
 async def test_a_success_is_an_attempt_without_failure(receiver: Receiver) -> None:

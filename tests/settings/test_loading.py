@@ -229,3 +229,48 @@ def test_a_list_that_is_broken_json_is_a_problem(tmp_path: Path) -> None:
     (line,) = problems(tmp_path, env={"RELAY_SERVER__ALLOWED_HOSTS": '["canary'})
     assert line.startswith("RELAY_SERVER__ALLOWED_HOSTS: a JSON array")
     assert "canary" not in line
+
+
+def test_a_tutorials_url_on_this_machine_says_that_deliveries_may_go_there(tmp_path: Path) -> None:
+    allowed = loaded(tmp_path, env=TUTORIAL).endpoints["tracker"].allow_cidrs
+    assert {str(network) for network in allowed} == {"127.0.0.0/8", "::1/128"}
+    elsewhere = TUTORIAL | {"WEBHOOK_URL": "https://tracker.example/hook"}
+    assert loaded(tmp_path, env=elsewhere).endpoints["tracker"].allow_cidrs == ()
+
+
+def test_a_tutorials_url_opens_no_private_network(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, env=TUTORIAL | {"WEBHOOK_URL": "https://10.0.0.1/canary"})
+    assert "private (RFC 1918)" in line
+    assert "canary" not in line
+
+
+def test_any_other_endpoint_on_this_machine_has_to_name_it(tmp_path: Path) -> None:
+    toml = '[endpoints.bi]\nurl = "http://127.0.0.1:9/canary"\nsecrets = ["s"]\n'
+    (line,) = problems(tmp_path, toml=toml)
+    assert line.startswith("endpoints.bi: url: its address is loopback")
+    assert "canary" not in line
+    allowed = loaded(tmp_path, toml=toml + 'allow_cidrs = ["127.0.0.0/8"]\n').endpoints["bi"].allow_cidrs
+    assert [str(network) for network in allowed] == ["127.0.0.0/8"]
+
+
+def test_what_the_operator_allows_is_not_widened(tmp_path: Path) -> None:
+    env = TUTORIAL | {"RELAY_ENDPOINTS__TRACKER__ALLOW_CIDRS": "127.0.0.1/32"}
+    allowed = loaded(tmp_path, env=env).endpoints["tracker"].allow_cidrs
+    assert [str(network) for network in allowed] == ["127.0.0.1/32"]
+
+
+def test_headers_are_a_table_in_the_file_and_a_json_object_in_the_environment(tmp_path: Path) -> None:
+    toml = '[endpoints.tracker.headers]\nauthorization = "Bearer a"\nX-Tenant = "b"\n'
+    headers = loaded(tmp_path, toml=toml, env=TUTORIAL).endpoints["tracker"].headers
+    assert {name: value.get_secret_value() for name, value in headers.items()} == {
+        "authorization": "Bearer a",
+        "X-Tenant": "b",
+    }
+    name = "RELAY_ENDPOINTS__TRACKER__HEADERS"
+    env = TUTORIAL | {name: '{"authorization": "Bearer c"}'}
+    assert (
+        loaded(tmp_path, env=env).endpoints["tracker"].headers["authorization"].get_secret_value()
+        == "Bearer c"
+    )
+    (line,) = problems(tmp_path, env=TUTORIAL | {name: "authorization: canary"})
+    assert line == f"{name}: a JSON object is wanted"

@@ -47,6 +47,47 @@ def test_an_endpoint_can_sign() -> None:
         Endpoint(url="https://x")
 
 
+def test_everything_that_keeps_an_endpoint_from_being_posted_to_is_named_at_once() -> None:
+    given = {
+        "url": "http://10.0.0.1/canary",
+        "secrets": ["canary"],
+        "headers": {"host": "canary"},
+        "proxy": "http://canary:canary@127.0.0.1",
+        "client_key": "canary.key",
+    }
+    with pytest.raises(ValidationError) as caught:
+        Endpoint.model_validate(given)
+    (error,) = caught.value.errors(include_input=False)
+    for place in (
+        "url: it is plain http",
+        "url: its address",
+        "proxy: its address",
+        "headers: host",
+        "client_key: ",
+    ):
+        assert place in error["msg"]
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["10.0.0.1/8", "10.0.0.0/33", "canary", ""])
+def test_an_allowed_network_is_written_without_host_bits(given: str) -> None:
+    with pytest.raises(ValidationError, match="network") as caught:
+        Endpoint.model_validate({"url": "https://x", "secrets": ["s"], "allow_cidrs": [given]})
+    assert "canary" not in str(caught.value)
+
+
+def test_what_an_endpoint_is_sent_along_never_shows_itself() -> None:
+    endpoint = Endpoint.model_validate(
+        {
+            "url": "https://x",
+            "secrets": ["s"],
+            "headers": {"authorization": "canary"},
+            "proxy": "http://canary@x",
+        }
+    )
+    assert "canary" not in repr(endpoint)
+
+
 def test_a_source_names_a_gateway_that_exists() -> None:
     with pytest.raises(ValidationError, match="no configured gateway"):
         Settings.model_validate({"sources": {"crm": {"gateway": "eu"}}})

@@ -58,7 +58,14 @@ def test_secrets_are_masked_when_the_settings_are_shown() -> None:
     settings = Settings.model_validate(
         {
             "gateways": {"guest": {"client_id": "a", "client_secret": "canary-1"}},
-            "endpoints": {"tracker": {"url": "https://x/hook?token=canary-2", "secrets": ["canary-3"]}},
+            "endpoints": {
+                "tracker": {
+                    "url": "https://x/hook?token=canary-2",
+                    "secrets": ["canary-3"],
+                    "headers": {"authorization": "canary-4"},
+                    "proxy": "http://relay:canary-5@proxy.example",
+                }
+            },
         }
     )
     shown = wire.dumps(masked(settings)).decode()
