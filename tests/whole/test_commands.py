@@ -97,12 +97,12 @@ async def test_the_written_template_is_usable_as_it_stands(tmp_path: Path) -> No
 
 
 async def test_the_settings_are_shown_without_their_secrets(tmp_path: Path) -> None:
-    url = {"WEBHOOK_URL": "http://127.0.0.1:9/hooks?token=a-canary-token"}
-    ran = await run(tmp_path, COMPLETE | url, "config", "show")
+    secret = f"whsec_{'c2VjcmV0' * 5}"
+    given = {"WEBHOOK_URL": "http://127.0.0.1:9/hooks?token=a-canary-token", "WEBHOOK_SECRET": secret}
+    ran = await run(tmp_path, COMPLETE | given, "config", "show")
     assert ran.code == 0, ran
     shown = wire.loads(ran.out)
     assert shown["gateways"]["guest"]["client_id"] == "id"
-    secret = (tmp_path / "typing-relay.db.secret").read_text().strip()
     for canary in ("a-canary-secret", "a-canary-token", secret):
         assert canary not in ran.out + ran.err
 
@@ -148,6 +148,7 @@ async def test_config_check_names_every_reason_why_the_relay_would_not_start_and
     """It once called settings usable that `serve` refused, and made the secret file as whoever ran it."""
     unusable = {
         "GENESYS_API_BASE_URL": "https://platform.example/?q=1",
+        "WEBHOOK_URL": "https://tracker.example/hooks",
         "WEBHOOK_SECRET": "whsec_short",
         "RELAY_OPERATIONS__HOST": "0.0.0.0",
     }
