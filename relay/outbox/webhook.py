@@ -156,9 +156,8 @@ def failure_of(why: BaseException) -> Failure:
     if isinstance(cause, HttpProcessingError) and any(words in cause.message for words in OVER_A_LIMIT):
         return Failure.TOO_LARGE
     if isinstance(cause, ssl.SSLError):
-        return (
-            Failure.TLS
-        )  # said after the handshake, as TLS 1.3 does about a client certificate (RFC 8446 4.4.2.4)
+        # Said after the handshake, as TLS 1.3 does about a client certificate (RFC 8446 4.4.2.4).
+        return Failure.TLS
     return next((failure for kind, failure in FAILURES if isinstance(why, kind)), Failure.CONNECT)
 
 
