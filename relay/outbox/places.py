@@ -21,9 +21,9 @@ class Places:
         return taken
 
     def give(self, count: int) -> None:
-        """Returns places, and calls whoever has waited longest."""
+        """Returns places, and calls those who have waited longest, as many as there are places free."""
         self._free += count
-        if self._free and self._waiting:
+        for _ in range(min(self._free, len(self._waiting))):
             first = next(iter(self._waiting))
             del self._waiting[first]
             first()

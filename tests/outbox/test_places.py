@@ -22,6 +22,17 @@ def test_who_went_away_short_is_called_back_in_turn() -> None:
     assert called == ["first", "second"]
 
 
+def test_as_many_are_called_as_there_are_places_free() -> None:
+    """Escaped because places were only ever given back one at a time."""
+    called: list[str] = []
+    places = Places(3)
+    places.take(3, lambda: None)
+    for name in ("first", "second", "third"):
+        places.take(1, lambda name=name: called.append(name))  # type: ignore[misc]  # mypy cannot type a bound default
+    places.give(2)
+    assert called == ["first", "second"]
+
+
 def test_who_asks_again_and_again_is_called_once() -> None:
     called: list[None] = []
     places = Places(0)
