@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from relay import wire
-from relay.core.delivery import Failure, Filter, State, Trigger
+from relay.core.delivery import LEADS_TO, Failure, Filter, State, Trigger
 from relay.core.engagement import Broadcast, Reason, Suppressed, Transition
 from relay.core.indicator import Cause, Indicator
 from relay.core.moments import UnixMs
@@ -433,6 +433,7 @@ class StoreLife(RuleBasedStateMachine):
         self.replayed: set[tuple[str, str]] = set()
         self.leased: dict[int, Lease] = {}
         self.lease_ends: dict[int, UnixMs] = {}
+        self.states: dict[int, State] = {}
         self.known: set[tuple[str, str]] = set()  # every (endpoint, event id) ever acknowledged
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:  # Any: as typeshed has it
@@ -511,6 +512,15 @@ class StoreLife(RuleBasedStateMachine):
     def nothing_acknowledged_is_ever_missing(self) -> None:
         rows = self.run(self.store.deliveries(Selection(limit=1000)))
         assert {(row.endpoint, row.event_id) for row in rows} == self.known
+
+    @precondition(lambda self: len(self.known) < 50)
+    @invariant()
+    def every_step_is_one_the_table_allows(self) -> None:
+        """A lease that ended and was given anew is no step; no rule takes two at once."""
+        for row in self.run(self.store.deliveries(Selection(limit=1000))):
+            before = self.states.setdefault(row.delivery_id, row.state)
+            assert row.state is before or row.state in LEADS_TO[before]
+            self.states[row.delivery_id] = row.state
 
     def teardown(self) -> None:
         """Whatever happened, everything that waits can be delivered in the end: no lane is ever stuck."""
