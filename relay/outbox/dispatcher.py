@@ -70,6 +70,11 @@ class Dispatcher:
         if lane := self._lanes.get(endpoint):
             lane.enable()
 
+    @property
+    def disabled(self) -> frozenset[str]:
+        """The endpoints whose lanes claim nothing."""
+        return frozenset(name for name, lane in self._lanes.items() if lane.is_disabled)
+
     async def stop(self, timeout_s: float) -> None:
         """What is due and what is on its way has `timeout_s` to be delivered; the rest stays pending."""
         await asyncio.gather(*(lane.stop(timeout_s) for lane in self._lanes.values()))

@@ -64,13 +64,15 @@ class Lane:
         self._sending: dict[asyncio.Task[None], Lease] = {}
         self._paused_until: UnixMs = 0
         self._may_have_work = True
-        self._is_disabled = False
+        self.is_disabled = False
+        """It answered 410: nothing is claimed until `enable`."""
         self._is_draining = False
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self, *, is_disabled: bool) -> None:
-        self._is_disabled = is_disabled
+        if is_disabled:
+            self._disable()
         self._task = asyncio.create_task(self._keep_running(), name=f"lane:{self.endpoint}")
 
     def wake(self) -> None:
@@ -80,7 +82,7 @@ class Lane:
 
     def enable(self) -> None:
         """The endpoint takes deliveries again."""
-        self._is_disabled = False
+        self.is_disabled = False
         self.wake()
 
     async def stop(self, timeout_s: float) -> None:
@@ -115,7 +117,7 @@ class Lane:
                 await self._sleep(self._pause_s(next_due))
 
     def _may_claim(self) -> bool:
-        return not self._is_disabled and self._paused_until <= self._wall()
+        return not self.is_disabled and self._paused_until <= self._wall()
 
     async def _claim(self) -> UnixMs | None:
         """Fills the free places with what is due, and says when to look again unless woken."""
@@ -175,11 +177,22 @@ class Lane:
         now = self._wall()
         if verdict.pause_ms:
             self._paused_until = max(self._paused_until, now + int(verdict.pause_ms))
-        if verdict.disables_endpoint:
-            self._is_disabled = True
+        if verdict.disables_endpoint and not self.is_disabled:
+            self._disable()
+            self._listener.on_endpoint_disabled(self.endpoint)
         due = now + int(verdict.wait_ms) if verdict.state is State.PENDING else None
         self._tell(lease, attempt, verdict, due)
         await self._settle(Settlement(lease, attempt, verdict.state, due, verdict.disables_endpoint))
+
+    def _disable(self) -> None:
+        self.is_disabled = True
+        fields = {
+            "endpoint": self.endpoint,
+            "why": "it answered 410 Gone",
+            "remedy": "nothing is sent to it until `typing-relay endpoints resume` with its name; "
+            "what it misses is kept as cancelled for outbox.retention_days and can be replayed",
+        }
+        log.error("endpoint.disabled", extra={"fields": fields})
 
     async def _settle(self, settlement: Settlement) -> None:
         try:

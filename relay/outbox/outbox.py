@@ -49,6 +49,8 @@ SWEEP_PAUSE_S = 0.02
 """Between two full slices: 25,000 rows a second at most, and every commit goes in between."""
 
 SESSIONS_AT_ONCE = 500
+"""Left open and closed in one go; fewer where `outbox.max_queue` is small, or the queue would refuse its own."""
+
 DAY_MS = 86_400_000
 
 log = logging.getLogger("relay.outbox")
@@ -64,14 +66,16 @@ class Outbox:
         *,
         wall: Callable[[], UnixMs],
         listener: Listener,
+        max_queue: int,
     ) -> None:
         self._store = store
         self._wall = wall
         self._dispatcher = Dispatcher(store, targets, wall=wall, listener=listener)
         store.on_work = self._dispatcher.wake
         self._upkeep: asyncio.Task[None] | None = None
+        self._sessions_at_once = min(SESSIONS_AT_ONCE, max_queue // 2)
         self.last_alive: UnixMs | None = store.last_life.alive_until
-        """The last instant a process before us can have sent anything; None for a new file."""
+        """The last instant until which a process before us said it may send; None for a new file. See `LastLife`."""
         self.was_clean: bool = store.last_life.was_clean
 
     @classmethod
@@ -94,7 +98,7 @@ class Outbox:
         told = listener or Listener()
         options = _options(settings, endpoints, audit, inline=inline)
         store = await SqliteStore.open(options, wall=wall, new_id=_event_id, listener=told)
-        return cls(store, targets, wall=wall, listener=told)
+        return cls(store, targets, wall=wall, listener=told, max_queue=settings.max_queue)
 
     async def close_open_sessions(self) -> int:
         """Tells trackers that the sessions a dead process left open have stopped; how many were told is on disk.
@@ -102,7 +106,7 @@ class Outbox:
         Call it before this process appends anything: it cannot tell its own sessions from the dead one's.
         """
         closed = 0
-        while sessions := await self._store.open_sessions(limit=SESSIONS_AT_ONCE):
+        while sessions := await self._store.open_sessions(limit=self._sessions_at_once):
             stops = [self._store.append(_restart(session, self._wall())) for session in sessions]
             results = await asyncio.gather(*stops, return_exceptions=True)
             refused = [why for why in results if isinstance(why, BaseException)]
@@ -153,8 +157,12 @@ class Outbox:
         return self._store.trouble
 
     @property
-    def is_writable(self) -> bool:
-        return self._store.trouble is None
+    def disabled_endpoints(self) -> frozenset[str]:
+        """The configured endpoints that are sent nothing because they answered 410, once `start` has returned.
+
+        Costs no query: for readiness and metrics.
+        """
+        return self._dispatcher.disabled
 
     async def deliveries(
         self,
@@ -167,9 +175,6 @@ class Outbox:
     ) -> list[DeliveryRow]:
         """Newest first."""
         return await self._store.deliveries(Selection(state, endpoint, session, since, limit))
-
-    async def dead_letters(self, *, limit: int = 100) -> list[DeliveryRow]:
-        return await self.deliveries(State.EXHAUSTED, limit=limit)
 
     async def attempts(self, delivery_id: int) -> list[AttemptRow]:
         """Every attempt at one delivery, oldest first."""
@@ -185,7 +190,7 @@ class Outbox:
         return await self._store.depth()
 
     async def disabled(self) -> list[EndpointRow]:
-        """The endpoints that answered 410, and since when."""
+        """The endpoints that answered 410, and since when, those no longer configured among them."""
         return await self._store.disabled()
 
     async def replay(self, delivery_id: int) -> bool:

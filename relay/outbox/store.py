@@ -37,6 +37,8 @@ class Listener:
     """(`queue_full`, `rows_full`, `disk_full`, `write_failed`): one fact was not recorded"""
     on_lane_failure: Callable[[str], None] = _nothing
     """(endpoint): its lane met something nobody foresaw and was started again"""
+    on_endpoint_disabled: Callable[[str], None] = _nothing
+    """(endpoint): it answered 410 and is sent nothing until it is enabled; not told again at the next start"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,10 @@ class OpenSession:
 
 @dataclass(frozen=True, slots=True)
 class LastLife:
-    """What the process before us left. `alive_until` is the last instant it can have sent anything, None if unknown.
+    """What the process before us left. `alive_until` is its last mark: how long it said it may send; None if unknown.
 
-    `was_clean`: it said goodbye, so `alive_until` is exact.
+    `was_clean`: it said goodbye, so `alive_until` is exact. Otherwise it is an estimate: a process that could not
+    write its marks any more, on a full disk, went on sending past it.
     """
 
     alive_until: UnixMs | None
@@ -268,7 +271,10 @@ class OutboxStore(Protocol):
         ...
 
     async def mark_alive(self, until: UnixMs) -> None:
-        """Promises that this process sends nothing after `until` unless it marks again."""
+        """Records that this process may be sending until `until`, for the next one to wait for.
+
+        Nothing stops it at `until`: where marks can no longer be written it sends on.
+        """
         ...
 
     async def sweep(self) -> bool:

@@ -16,6 +16,7 @@ from relay.core.moments import UnixMs
 from relay.core.signature import Check, Keys
 from relay.errors import SettingsError
 from relay.outbox.outbox import Outbox
+from relay.outbox.store import Listener
 from relay.settings.models import Audit, Endpoint
 from relay.settings.models import Outbox as OutboxSettings
 from tests.outbox.receiver import NEW_SECRET, SECRET, Receiver, receiving
@@ -38,9 +39,16 @@ def endpoint(url: str, **more: object) -> Endpoint:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, inline: bool = True, **endpoints: Endpoint) -> AsyncIterator[Outbox]:
+async def running(
+    folder: Path, listener: Listener | None = None, /, *, inline: bool = True, **endpoints: Endpoint
+) -> AsyncIterator[Outbox]:
     outbox = await Outbox.open(
-        OutboxSettings(path=folder / "outbox.db"), endpoints, Audit(), wall=loop_wall(), inline=inline
+        OutboxSettings(path=folder / "outbox.db"),
+        endpoints,
+        Audit(),
+        wall=loop_wall(),
+        inline=inline,
+        listener=listener,
     )
     await outbox.start()
     try:
@@ -48,6 +56,12 @@ async def running(folder: Path, *, inline: bool = True, **endpoints: Endpoint) -
     finally:
         await outbox.drain(0.5)
         await outbox.close()
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """The error lines of the outbox, each with its endpoint."""
+    at_fault = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    return [(record.message, vars(record)["fields"]["endpoint"]) for record in at_fault]
 
 
 async def append_all(outbox: Outbox, *facts: Fact) -> None:
@@ -132,6 +146,29 @@ async def test_410_disables_the_endpoint_across_restarts_until_enabled(
         await asyncio.sleep(1)
         assert [got.data["sessionId"] for got in receiver.got] == ["a", "d"]
         assert len(await outbox.deliveries(State.CANCELLED)) == 3
+
+
+@pytest.mark.looptime
+async def test_a_disabled_endpoint_is_told_once_and_known_across_restarts(
+    tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Escaped because the record of it was looked at, and what an operator sees was not."""
+    told: list[str] = []
+    receiver.answers = [410, 410]
+    tracker = endpoint(receiver.url)
+    async with running(tmp_path, Listener(on_endpoint_disabled=told.append), tracker=tracker) as outbox:
+        assert outbox.disabled_endpoints == frozenset()
+        await append_all(outbox, typing("a"), typing("b"))
+        await asyncio.sleep(1)
+        assert outbox.disabled_endpoints == {"tracker"}
+    assert told == ["tracker"]
+    assert errors(caplog) == [("endpoint.disabled", "tracker")]
+    caplog.clear()
+    async with running(tmp_path, tracker=tracker) as outbox:
+        assert outbox.disabled_endpoints == {"tracker"}
+        assert errors(caplog) == [("endpoint.disabled", "tracker")]
+        assert await outbox.enable("tracker")
+        assert outbox.disabled_endpoints == frozenset()
 
 
 async def test_an_endpoint_that_hangs_does_not_slow_another(tmp_path: Path, receiver: Receiver) -> None:
@@ -221,11 +258,23 @@ async def test_sessions_left_open_are_told_as_stopped_by_the_next_process(
     await outbox.close()
 
 
+async def test_more_sessions_left_open_than_the_queue_holds_do_not_fail_the_start(tmp_path: Path) -> None:
+    """Escaped because one session was left open, and the queue held twenty thousand."""
+    settings = OutboxSettings(path=tmp_path / "outbox.db", max_queue=64)
+    outbox = await Outbox.open(settings, {}, Audit(), wall=loop_wall())
+    for number in range(200):
+        await outbox.append(typing(f"s{number}"))
+    await outbox.close()
+    outbox = await Outbox.open(settings, {}, Audit(), wall=loop_wall())
+    assert await outbox.close_open_sessions() == 200
+    await outbox.close()
+
+
 @pytest.mark.looptime
 async def test_the_mark_of_a_living_process_is_never_behind_it(tmp_path: Path) -> None:
     async with running(tmp_path) as outbox:
         await asyncio.sleep(100)
-        assert outbox.is_writable
+        assert outbox.trouble is None
         last = loop_wall()()
     again = await Outbox.open(
         OutboxSettings(path=tmp_path / "outbox.db"), {}, Audit(), wall=loop_wall(), inline=True

@@ -15,7 +15,7 @@ import apsw
 import pytest
 from hypothesis import settings
 
-from relay.core.delivery import State
+from relay.core.delivery import Filter, State
 from relay.core.indicator import Indicator
 from relay.errors import OutboxFull, StoreError, Unavailable
 from relay.outbox.sqlite.ledger import Options
@@ -49,13 +49,19 @@ class Disk:
         self.inline = inline
         self.keep = keep
         self.max_queue = max_queue
+        self.filters = FILTERS
         self.refused: list[str] = []
         self.commits: list[int] = []
         self._ids = 0
 
     async def open(self, *, max_rows: int = 1000) -> SqliteStore:
         options = Options(
-            self.path, FILTERS, self.keep, max_rows=max_rows, max_queue=self.max_queue, inline=self.inline
+            self.path,
+            self.filters,
+            self.keep,
+            max_rows=max_rows,
+            max_queue=self.max_queue,
+            inline=self.inline,
         )
         listener = Listener(
             on_refused=self.refused.append, on_commit=lambda writes, _: self.commits.append(writes)
@@ -243,7 +249,7 @@ async def test_a_damaged_file_is_refused_with_its_remedy_and_let_go_of(disk: Dis
     await (await disk.open()).close(is_clean=True)
     damage(disk.path, table)
     for _ in range(2):
-        with pytest.raises(StoreError, match="is damaged.*restore it from a backup"):
+        with pytest.raises(StoreError, match=r"is damaged.*restore it from a backup"):
             await disk.open()
 
 
@@ -260,6 +266,49 @@ async def test_ended_deliveries_go_after_their_time_and_dead_letters_later(disk:
     disk.clock.now += 23 * DAY_MS
     await store.sweep()
     assert [row.key[1] for row in await store.deliveries(Selection())] == ["c"]
+    await store.close(is_clean=True)
+
+
+async def test_what_waits_for_an_endpoint_no_longer_configured_is_named_and_in_the_end_cancelled(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Escaped because no test opened a file with other endpoints than it was written with."""
+    store = await disk.open()
+    for session in ("a", "a", "b"):
+        await store.append(transition(session))
+    disk.clock.now += DAY_MS
+    await store.append(transition("a"))
+    await store.close(is_clean=True)
+    disk.filters = {"all": Filter()}
+    store = await disk.open()
+    (warned,) = [record for record in caplog.records if record.message == "outbox.endpoint_unknown"]
+    fields = vars(warned)["fields"]
+    assert (warned.levelno, fields["endpoint"], fields["deliveries"]) == (logging.WARNING, "sessions", 4)
+    disk.clock.now += 29 * DAY_MS - 1
+    await store.sweep()
+    assert len(await store.deliveries(Selection(State.PENDING, "sessions"))) == 4
+    disk.clock.now += 1
+    await store.sweep()
+    assert len(await store.deliveries(Selection(State.CANCELLED, "sessions"))) == 3
+    assert len(await store.deliveries(Selection(State.PENDING, "all"))) == 4
+    assert (await store.depth()).by_state[State.PENDING] == 5
+    await store.close(is_clean=True)
+
+
+async def test_an_endpoint_configured_again_gets_what_was_not_cancelled_meanwhile(disk: Disk) -> None:
+    store = await disk.open()
+    await store.append(transition("a"))
+    disk.clock.now += DAY_MS
+    kept = await store.append(transition("a"))
+    await store.close(is_clean=True)
+    disk.filters = {"all": Filter()}
+    store = await disk.open()
+    disk.clock.now += 29 * DAY_MS
+    await store.sweep()
+    await store.close(is_clean=True)
+    disk.filters = FILTERS
+    store = await disk.open()
+    assert [lease.event_id for lease in await claim(store, endpoint="sessions")] == [kept.event_id]
     await store.close(is_clean=True)
 
 

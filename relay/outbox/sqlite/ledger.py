@@ -5,6 +5,7 @@ But for its making and `tally.depth`, it belongs to the writer's thread.
 
 import contextlib
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from relay.outbox.sqlite.file import (
     translated,
 )
 from relay.outbox.sqlite.lanes import Lanes
-from relay.outbox.sqlite.sweep import Keep, Sweep
+from relay.outbox.sqlite.sweep import Keep, Sweep, left_behind
 from relay.outbox.sqlite.tally import Tally
 from relay.outbox.store import LastLife
 
@@ -32,6 +33,9 @@ ALIVE_UNTIL = "alive_until"
 CLEAN_STOP = "clean_stop"
 LIFE = "life"
 SET_MARK = "INSERT INTO marks VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
+
+
+log = logging.getLogger("relay.outbox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,9 @@ class Ledger:
             self._connection, self.tally, options.filters, max_rows=options.max_rows, new_id=new_id, wall=wall
         )
         self.lanes = Lanes(self._connection, self.tally, wall=wall, claims=itertools.count(life << 32))
-        self.sweep = Sweep(self._connection, self.tally, options.keep, wall=wall)
+        unknown = left_behind(self._connection, options.filters)
+        _warn_of(unknown)
+        self.sweep = Sweep(self._connection, self.tally, options.keep, wall=wall, unknown=frozenset(unknown))
         with self._connection:
             self.lanes.void_leases([None])
             self.mark([(CLEAN_STOP, 0), (LIFE, life)])
@@ -116,6 +122,17 @@ class Ledger:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._connection.close()
         self._checkpoints.let_go()
+
+
+def _warn_of(unknown: Mapping[str, int]) -> None:
+    for endpoint, count in unknown.items():
+        fields = {
+            "endpoint": endpoint,
+            "deliveries": count,
+            "remedy": "configure an endpoint of this name again and they are sent; if not, each is cancelled "
+            "when outbox.dead_letter_days old, and counts in the depth and the oldest pending until then",
+        }
+        log.warning("outbox.endpoint_unknown", extra={"fields": fields})
 
 
 def _last_life(marks: Mapping[str, int], now: UnixMs) -> LastLife:

@@ -4,14 +4,15 @@ Never a delivery that is still alive, and never an event one of whose deliveries
 transaction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import apsw
 
 from relay.core.delivery import LIVE, State
 from relay.core.moments import UnixMs
-from relay.outbox.sqlite.tally import Tally
+from relay.outbox.sqlite.lanes import RELEASE_NEXT
+from relay.outbox.sqlite.tally import Row, Tally
 
 SLICE_ROWS = 500
 """Measured at 2 to 4 ms: under a slow commit's own length."""
@@ -28,6 +29,15 @@ CANCEL = """
     UPDATE deliveries SET state = 'cancelled', due = NULL, finished_at = ?1
     WHERE id IN (SELECT id FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL AND state = 'pending' LIMIT ?3)
 """
+LEFT_BEHIND = """
+    SELECT endpoint, count(*) FROM deliveries INDEXED BY deliveries_lane
+    WHERE finished_at IS NULL GROUP BY endpoint ORDER BY endpoint
+"""
+OVERDUE = """
+    SELECT d.id, d.due, d.endpoint, d.gateway, d.session_id FROM deliveries d JOIN events e ON e.id = d.event
+    WHERE d.id BETWEEN ? AND ? AND d.state = 'pending' AND e.recorded_at <= ?
+"""
+CANCEL_ONE = "UPDATE deliveries SET state = 'cancelled', due = NULL, finished_at = ? WHERE id = ?"
 FORGET_AUDIT = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= ? ORDER BY id LIMIT ?)"
 FORGET_SESSIONS = """
     DELETE FROM sessions WHERE id BETWEEN ? AND ? AND state = 'typing_stopped' AND changed_at <= ?
@@ -45,17 +55,31 @@ class Keep:
     audit_rows: int
 
 
+def left_behind(connection: apsw.Connection, configured: Collection[str]) -> dict[str, int]:
+    """The endpoints nobody sends to any more, each with how many deliveries wait for it."""
+    return {name: count for name, count in connection.execute(LEFT_BEHIND) if name not in configured}
+
+
 class Sweep:
     """Drops one slice of everything at each call."""
 
     def __init__(
-        self, connection: apsw.Connection, tally: Tally, keep: Keep, *, wall: Callable[[], UnixMs]
+        self,
+        connection: apsw.Connection,
+        tally: Tally,
+        keep: Keep,
+        *,
+        wall: Callable[[], UnixMs],
+        unknown: frozenset[str],
     ) -> None:
+        """`unknown` endpoints have deliveries that wait and no configuration: nobody claims those."""
         self._connection = connection
         self._tally = tally
         self._keep = keep
         self._wall = wall
+        self._unknown = unknown
         self._hand = 0
+        self._unknown_hand = 0
 
     def sweep(self, _: Sequence[None]) -> list[bool]:
         """True where some slice was full: there is more to drop."""
@@ -67,6 +91,8 @@ class Sweep:
             self._forget_audit(now),
         ]
         self._forget_sessions(now)
+        if self._unknown:
+            self._cancel_unclaimed(now)
         return [max(dropped) >= SLICE_ROWS]
 
     def _cancel(self, endpoint: str, now: UnixMs) -> int:
@@ -75,6 +101,21 @@ class Sweep:
         self._tally.by_state[State.PENDING] -= cancelled
         self._tally.by_state[State.CANCELLED] += cancelled
         return cancelled
+
+    def _cancel_unclaimed(self, now: UnixMs) -> None:
+        """What nobody has claimed for as long as a dead letter is kept. A hand goes round, as for sessions."""
+        first, self._unknown_hand = self._unknown_hand, self._unknown_hand + SLICE_ROWS
+        until = now - self._keep.dead_letter_ms
+        rows = self._connection.execute(OVERDUE, (first, self._unknown_hand, until)).fetchall()
+        unclaimed: list[Row] = [row for row in rows if row[2] in self._unknown]
+        self._connection.executemany(CANCEL_ONE, [(now, row[0]) for row in unclaimed])
+        # Should the endpoint come back, its sessions' later ones must not wait for ever behind a cancelled head.
+        heads = [(now, *lane) for _, due, *lane in unclaimed if due is not None]
+        self._connection.executemany(RELEASE_NEXT, heads)
+        self._tally.by_state[State.PENDING] -= len(unclaimed)
+        self._tally.by_state[State.CANCELLED] += len(unclaimed)
+        if self._unknown_hand > (self._connection.execute("SELECT max(id) FROM deliveries").get or 0):
+            self._unknown_hand = 0
 
     def _forget_ended(self, state: State, now: UnixMs) -> int:
         kept_ms = self._keep.dead_letter_ms if state is State.EXHAUSTED else self._keep.ended_ms
