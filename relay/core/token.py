@@ -120,6 +120,11 @@ class TokenCache:
         if token is self.cached:
             self.is_proven = True
 
+    def has_given_up(self, token: Token, now: Ms) -> bool:
+        """True while a rejection of `token` is put up with: until it is replaced or proven, or a pause is over."""
+        is_doubtful = token is self.cached and token.after_rejection and not self.is_proven
+        return is_doubtful and now < token.fetched_at + PAUSE_MS
+
     def rejected(self, token: Token, now: Ms) -> Remedy:
         """What a 401 on a call made with `token` asks for.
 
@@ -130,7 +135,7 @@ class TokenCache:
             return Remedy.USE_NEWER
         if self.cached is None:
             return Remedy.RENEW if self.is_asking or self.may_ask(now) else Remedy.GIVE_UP
-        if token.after_rejection and not self.is_proven and now < token.fetched_at + PAUSE_MS:
+        if self.has_given_up(token, now):
             return Remedy.GIVE_UP
         self.cached = None
         self.was_rejected = True

@@ -62,7 +62,7 @@ class TokenSource:
         self._door = door
         self._name = name
         self._scope = scope
-        self._secret = client_secret
+        self._secret = _secret_forms(client_id, client_secret)
         self._headers, self._body = _login_request(client_id, client_secret, scope, is_basic=is_basic)
         self._wall = wall
         self._cache = TokenCache()
@@ -106,6 +106,10 @@ class TokenSource:
                 await self._login_over(deadline_ms)
                 return self._cache.usable(self._now()) is not None
 
+    def has_given_up(self, token: Token) -> bool:
+        """True while a 401 on a call made with `token` would not be cured by a log-in."""
+        return self._cache.has_given_up(token, self._now())
+
     def accepted(self, token: Token) -> None:
         """The platform took an indicator sent with `token`."""
         self._cache.proven(token)
@@ -138,6 +142,12 @@ class TokenSource:
             deadline_ms=asked_at + LOGIN_TIMEOUT_MS,
         )
         self._settle(answer, asked_at)
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer: a log-in that it did not start would else leave it running beside the next."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(self._cache.next_at() / 1000, self._log_in_if_due)
 
     def _settle(self, answer: Answer | Lost, asked_at: Ms) -> None:
@@ -161,9 +171,7 @@ def _login_request(
     headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
     form = {"grant_type": "client_credentials"}
     if is_basic:
-        # RFC 6749 section 2.3.1: form-encoded first, so that a colon in the id cannot end it.
-        pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
-        headers["authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+        headers["authorization"] = f"Basic {_basic(client_id, client_secret)}"
     else:
         form |= {"client_id": client_id, "client_secret": client_secret}
     if scope:
@@ -171,24 +179,41 @@ def _login_request(
     return headers, urlencode(form).encode()
 
 
+def _basic(client_id: str, client_secret: str) -> str:
+    # RFC 6749 section 2.3.1: form-encoded first, so that a colon in the id cannot end it.
+    return b64encode(f"{quote_plus(client_id)}:{quote_plus(client_secret)}".encode()).decode()
+
+
+def _secret_forms(client_id: str, client_secret: str) -> re.Pattern[str] | None:
+    """Matches the secret as it is and as either request carries it; None if there is nothing to keep."""
+    if not client_secret:
+        return None
+    forms = {client_secret, quote_plus(client_secret), _basic(client_id, client_secret)}
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)  # %2b is as good as %2B
+
+
 def _token_in(answer: Answer) -> str | None:
     token = answer.body.get("access_token") if answer.is_success else None
     return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
 
 
-def _problem_of(answer: Answer | Lost, scope: str, *, secret: str) -> LoginProblem:
+def _problem_of(answer: Answer | Lost, scope: str, *, secret: re.Pattern[str] | None) -> LoginProblem:
     if isinstance(answer, Lost):
         return LoginProblem(f"{answer.kind.value} failure; check base_url and the way to it")
-    message = (answer.message or _error_text(answer)).replace(secret, "…")  # some servers echo what they got
-    return LoginProblem(_login_advice(answer, scope), answer.status, message)
+    return LoginProblem(_login_advice(answer, scope), answer.status, _error_text(answer, secret))
 
 
-def _error_text(answer: Answer) -> str:
-    """Log-in errors have their own shape (RFC 6749 section 5.2), and this platform family a second spelling."""
-    for name in ("error_description", "description", "error"):
+def _error_text(answer: Answer, secret: re.Pattern[str] | None) -> str:
+    """Log-in errors have their own shape (RFC 6749 section 5.2), and this platform family a second spelling.
+
+    Some servers echo what they got. The secret is struck out before `Answer.message` cuts, which may leave a part.
+    """
+    for name in ("message", "error_description", "description", "error"):
         text = answer.body.get(name)
         if isinstance(text, str) and text:
-            return Answer(answer.status, body={"message": text}).message
+            struck = secret.sub("…", text) if secret else text
+            return Answer(answer.status, body={"message": struck}).message
     return ""
 
 

@@ -1,11 +1,14 @@
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 
+from relay.core.answer import MOST_MESSAGE_CHARS
 from relay.core.token import Token
 from relay.gateway.http import HttpDoor
 from relay.gateway.oauth import LoginProblem, TokenSource
@@ -241,6 +244,47 @@ async def test_no_secret_and_no_token_ever_reaches_a_log_or_a_repr(caplog: pytes
         )
         assert token.secret not in seen
         assert SECRET not in seen
+
+
+async def test_a_form_that_is_rejected_and_echoed_is_cut_after_the_secret_is_struck_out() -> None:
+    """Escaped because the echo was tried whole: what the cut left of a secret was no longer recognised."""
+    async with platform_with() as platform, source(platform) as tokens:
+        echo = "x" * (MOST_MESSAGE_CHARS - 8) + SECRET
+        platform.mischief.force(Forced(on="token", status=401, body={"error_description": echo}))
+        assert SECRET[:8] not in (await problem(tokens)).reason
+
+
+@pytest.mark.parametrize("is_basic", [False, True])
+@pytest.mark.parametrize("name", ["message", "error_description", "description", "error"])
+async def test_the_secret_is_struck_out_in_every_form_it_is_sent_in(name: str, *, is_basic: bool) -> None:
+    """Escaped because the tests' secret had no character that any of the forms changes."""
+    awkward = "a+b/c=d?e"
+    form = quote_plus(awkward)
+    basic = b64encode(f"sandbox-client:{form}".encode()).decode()
+    async with platform_with() as platform, source(platform, secret=awkward, is_basic=is_basic) as tokens:
+        said = f"no {awkward}, {form}, {form.lower()}, Basic {basic}."
+        platform.mischief.force(Forced(on="token", status=401, body={name: said}))
+        assert (await problem(tokens)).message == "no …, …, …, Basic …."
+
+
+async def test_an_empty_secret_leaves_the_platforms_message_as_it_is() -> None:
+    """Escaped because no test had an empty secret, which stands between any two letters."""
+    async with platform_with() as platform, source(platform, secret="") as tokens:
+        platform.mischief.force(Forced(on="token", status=401, body={"message": "bad client"}))
+        assert (await problem(tokens)).message == "bad client"
+
+
+async def test_log_ins_outside_the_timer_leave_one_log_in_per_period() -> None:
+    """Escaped because renewals were counted after one 401 at most: each left its predecessor's timer running."""
+    async with platform_with(token_life_s=300) as platform, source(platform) as tokens:
+        for _ in range(6):
+            token = await bearer(tokens)
+            tokens.accepted(token)
+            assert await tokens.renewed(token, deadline_ms=now_ms() + 2000)
+            await asyncio.sleep(1)
+        before = platform.identity.granted
+        await asyncio.sleep(4 * 240)
+        assert platform.identity.granted - before == 4  # a life of 300 s, renewed 60 s early
 
 
 async def test_closing_in_mid_login_leaves_no_task_and_no_timer() -> None:
