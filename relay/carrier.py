@@ -19,7 +19,7 @@ from relay.core.report import broadcast_of
 from relay.core.session import Session
 from relay.core.settling import Settled
 from relay.flow import Flow, Platform, Recording
-from relay.gateway.port import Gateway, Liveness
+from relay.gateway.port import Gateway, Hold, Liveness
 
 log = logging.getLogger("relay.carrier")
 
@@ -64,7 +64,7 @@ class Carrier:
         """One call, decided afresh; True if the token had expired and the call may be made once more."""
         sent_at = self._flow.world.now()
         wish = session.wish(sent_at)
-        if wish is None or not self._is_admitted(session, platform.gateway, wish, sent_at):
+        if wish is None or self._is_held(session, platform.gateway, wish, sent_at):
             return False
         settling.send(session.pacer, wish, sent_at, self._flow.timings, jitter=self._flow.world.jitter())
         outcome: Outcome = INACTIVE
@@ -75,12 +75,14 @@ class Carrier:
         self._settle(session, wish, outcome, sent_at)
         return isinstance(outcome, Expired)
 
-    def _is_admitted(self, session: Session, gateway: Gateway, wish: Wish, now: Ms) -> bool:
-        if gateway.admits(wish):
-            return True
+    def _is_held(self, session: Session, gateway: Gateway, wish: Wish, now: Ms) -> bool:
+        hold = gateway.held_by(wish)
+        if hold is None:
+            return False
         pacing.hold(session.pacer, now, self._flow.timings)
-        self._flow.suppress(session, wish.indicator, "breaker_open")
-        return False
+        if hold is Hold.CIRCUIT_OPEN:
+            self._flow.suppress(session, wish.indicator, hold.value)
+        return True
 
     async def _show(self, gateway: Gateway, address: Address, wish: Wish, deadline_ms: Ms) -> Outcome:
         try:

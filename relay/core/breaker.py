@@ -27,7 +27,7 @@ class Breaker:
         return self.opened_at is not None
 
     def failed(self, now: Ms) -> None:
-        """A call got no usable answer. A failed trial leaves the next one where `admit` put it."""
+        """A call got no usable answer. A failed trial leaves the next one where `called` put it."""
         self.failures += 1
         if self.opened_at is None and self.failures >= self.failures_to_open:
             self.opened_at = now
@@ -38,11 +38,11 @@ class Breaker:
         self.failures = 0
         self.opened_at = None
 
-    def admit(self, now: Ms) -> bool:
-        """May a call be made? Open, a True is the trial of this period: whoever gets it must make the call."""
-        if self.opened_at is None:
-            return True
-        if now < self.next_trial_at:
-            return False
-        self.next_trial_at = now + self.trial_every_ms
-        return True
+    def admits(self, now: Ms) -> bool:
+        """May a call be made? Asking costs nothing: what is not called after all leaves its trial to the next."""
+        return self.opened_at is None or now >= self.next_trial_at
+
+    def called(self, now: Ms) -> None:
+        """A call is made now; while open, the first that is due is the trial of its period."""
+        if self.opened_at is not None and now >= self.next_trial_at:
+            self.next_trial_at = now + self.trial_every_ms

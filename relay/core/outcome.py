@@ -24,9 +24,12 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class CoolOff:
-    """`wait_ms` is the platform's Retry-After, None if it named none. `for_session`: only this session waits."""
+    """`wait_ms` is the platform's Retry-After, None if it named none. `for_session`: only this session waits.
 
-    status: int
+    `status` None: the call was not made, since another's answer had asked everybody to wait.
+    """
+
+    status: int | None
     wait_ms: Ms | None = None
     for_session: bool = False
     message: str = ""

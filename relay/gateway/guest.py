@@ -24,7 +24,7 @@ from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Show
 from relay.core.token import Token
 from relay.gateway.http import HttpDoor, Lost
 from relay.gateway.oauth import LoginProblem, TokenSource
-from relay.gateway.port import Capabilities, Health, HealthState
+from relay.gateway.port import Capabilities, Health, HealthState, Hold
 from relay.gateway.probes import Probes
 from relay.settings.models import Gateway as GatewaySettings
 
@@ -85,7 +85,7 @@ class GuestGateway:
         self._probes = Probes(name, self._ask)
         self._breaker = Breaker()
         self._gate = CoolOffGate()
-        self._unauthorised: str | None = None
+        self._rejected: tuple[Token, str] | None = None
 
     @property
     def name(self) -> str:
@@ -94,11 +94,6 @@ class GuestGateway:
     @property
     def capabilities(self) -> Capabilities:
         return GUEST_API
-
-    @property
-    def logins(self) -> int:
-        """Log-ins tried since the start."""
-        return self._tokens.logins
 
     async def start(self) -> None:
         await self._door.start()
@@ -124,18 +119,17 @@ class GuestGateway:
         problem = self.validate(address)
         if problem is not None:
             return Refused(None, "bad_address", advice=problem)
-        if self._gate.wait_ms(self._now()) > 0:
-            # Closed by another call's answer since our permit was given.
-            return CoolOff(
-                429, self._gate.wait_ms(self._now()), message="not sent: the platform asked to wait"
-            )
         token = await self._tokens.bearer(deadline_ms=deadline_ms)
         if isinstance(token, LoginProblem):
             return Unreachable(Failure.LOGIN, token.status, message=token.message, advice=token.reason)
+        cooling_ms = self._gate.wait_ms(self._now())
+        if cooling_ms > 0:  # closed by another call's answer, since `held_by` was asked
+            return CoolOff(None, cooling_ms, message="not sent: the platform asked to wait")
         return await self._post(address, wish, token=token, deadline_ms=deadline_ms)
 
     async def _post(self, address: Address, wish: Wish, *, token: Token, deadline_ms: Ms) -> Outcome:
         self._log_payload(address, wish, token)
+        self._breaker.called(self._now())
         answer = await self._door.call(
             "POST",
             f"/api/v2/messaging/guests/{path_segment(address.guest_id or '')}/typing",
@@ -156,7 +150,7 @@ class GuestGateway:
         self._breaker.succeeded()
         if await self._tokens.renewed(token, deadline_ms=deadline_ms):
             return Expired()
-        self._unauthorised = outcome.message
+        self._rejected = token, outcome.message
         return outcome
 
     def _learn(self, outcome: Outcome, address: Address, token: Token) -> None:
@@ -164,7 +158,6 @@ class GuestGateway:
             case Shown():
                 self._breaker.succeeded()
                 self._tokens.accepted(token)
-                self._unauthorised = None
             case CoolOff():
                 self._wait(outcome)
             case Unreachable():
@@ -226,15 +219,19 @@ class GuestGateway:
     def circuit_open(self) -> bool:
         return self._breaker.is_open
 
-    def admits(self, wish: Wish) -> bool:
-        return RANK_OF[wish.cause] is Rank.STOP or self._breaker.admit(self._now())
+    def held_by(self, wish: Wish) -> Hold | None:
+        now = self._now()
+        if self._gate.wait_ms(now) > 0:
+            return Hold.COOLING
+        is_stop = RANK_OF[wish.cause] is Rank.STOP
+        return None if is_stop or self._breaker.admits(now) else Hold.CIRCUIT_OPEN
 
     def health(self) -> Health:
         cooling_ms = self._gate.wait_ms(self._now())
         if self._tokens.problem is not None:
             return Health(HealthState.DEGRADED, self._tokens.problem.reason)
-        if self._unauthorised is not None:
-            said = f' ("{self._unauthorised}")' if self._unauthorised else ""
+        if self._rejected is not None and self._tokens.has_given_up(self._rejected[0]):
+            said = f' ("{self._rejected[1]}")' if self._rejected[1] else ""
             return Health(HealthState.DEGRADED, f"401 with a fresh token{said}: {self._advice[401]}")
         if self._breaker.is_open:
             reason = (

@@ -8,7 +8,6 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from types import SimpleNamespace
 
 import aiohttp
@@ -16,6 +15,7 @@ from yarl import URL
 
 from relay import __version__, wire
 from relay.core.answer import Answer
+from relay.core.destination import is_loopback
 from relay.core.moments import Ms
 from relay.core.outcome import Failure
 from relay.errors import SettingsError
@@ -115,15 +115,6 @@ def base_url_problem(base_url: str, *, allow_http: bool = False) -> str | None:
     if url.scheme == "http" and not (allow_http or is_loopback(url.host)):
         return "is http, so the client secret would travel in clear; use https, or set allow_http = true"
     return None
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _note_sent(

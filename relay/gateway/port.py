@@ -9,18 +9,16 @@ from relay.core.liveness import Liveness
 from relay.core.moments import Ms
 from relay.core.outcome import Outcome
 
-__all__ = ["Capabilities", "Gateway", "Health", "HealthState", "Liveness"]
+__all__ = ["Capabilities", "Gateway", "Health", "HealthState", "Hold", "Liveness"]
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the platform can show. The last two replace the settings' values where they are not None."""
+    """What the platform can show."""
 
     shows_paused: bool
     can_stop: bool
     message_clears: bool
-    min_interval_ms: int | None = None
-    default_duration_ms: int | None = None
 
 
 class HealthState(StrEnum):
@@ -36,6 +34,13 @@ class Health:
 
     state: HealthState
     reason: str = ""
+
+
+class Hold(StrEnum):
+    """Why nothing is sent for the moment; the value of `CIRCUIT_OPEN` is what trackers are told."""
+
+    CIRCUIT_OPEN = "breaker_open"
+    COOLING = "cooling_off"
 
 
 class Gateway(Protocol):
@@ -75,13 +80,15 @@ class Gateway(Protocol):
 
         `Expired` means that nothing was shown and a new token is in hand: choose the payload again, take another
         permit and call once more inside the same deadline. A second `Expired` is to be read as `Unauthorised`.
+        `CoolOff` without a status: everybody was asked to wait after `held_by` had been asked; nothing was sent.
         """
         ...
 
-    def admits(self, wish: Wish) -> bool:
-        """May this be sent now? False while the platform's circuit is open, but for stops and one trial per 10 s.
+    def held_by(self, wish: Wish) -> Hold | None:
+        """What keeps this from being sent now; None if it may be. To be asked before anything is booked as sent.
 
-        A True may be that trial: the caller then makes the call.
+        While the platform asks everybody to wait, all is held; while its circuit is open, all but stops and one
+        trial per 10 s, which is whichever call is made first.
         """
         ...
 

@@ -32,11 +32,7 @@ logger = logging.getLogger("relay.gateway")
 CARRIERS = 16
 
 SHORTEST_SLEEP_S = 0.001
-"""A rest of rounding (a billionth of a second) would be slept for again and again without the clock moving."""
-
-
-SHORTEST_SLEEP_S = 0.001
-"""The event loop's own grain; what leaks meanwhile is served in one go."""
+"""The event loop's own grain: a rest of rounding would be slept for again and again without the clock moving."""
 
 
 @dataclass(slots=True)
@@ -50,7 +46,7 @@ class Lane:
 
     @classmethod
     def of(cls, max_rank: Rank, share: Share) -> Self:
-        return cls(max_rank, share, _limiter(share))
+        return cls(max_rank, share, AsyncLimiter(share.burst, share.period_s))
 
     @property
     def free_permits(self) -> int:
@@ -93,8 +89,6 @@ class Throttle:
         self._asking: Lanes[asyncio.Future[None]] = Lanes()
         self._carried: dict[SessionKey, asyncio.Task[None]] = {}
         self._again: dict[SessionKey, Rank] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._is_closed = False
         any_work, stops = shares(rate_per_minute, burst)
         self._lanes = (Lane.of(Rank.PAUSE, any_work), Lane.of(Rank.STOP, stops))
@@ -109,15 +103,6 @@ class Throttle:
             for lane in self._lanes
         ]
 
-    async def drain(self, timeout_s: float) -> bool:
-        """Wait until nothing waits and nothing is carried; False if that took longer than `timeout_s`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
-
     async def close(self) -> None:
         """Stop serving, and cancel what is being carried."""
         self._is_closed = True
@@ -125,14 +110,6 @@ class Throttle:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def set_rate(self, rate_per_minute: int, burst: int) -> None:
-        """Serve at another rate from now on; the new burst is earned first, so that a change is no gift."""
-        # aiolimiter takes its leak from the constructor for good: a new rate is a new limiter.
-        for lane, share in zip(self._lanes, shares(rate_per_minute, burst), strict=True):
-            limiter = _limiter(share)
-            await limiter.acquire(share.burst)  # never waits: it is empty
-            lane.share, lane.limiter = share, limiter
 
     # -- work ------------------------------------------------------------------------------------------------
 
@@ -144,7 +121,6 @@ class Throttle:
             self._again[key] = rank
             return
         self._waiting.mark(key, rank)
-        self._idle.clear()
         if self._has_slot():  # else the slot's next owner is chosen when it is free
             self._wake(rank)
 
@@ -152,7 +128,6 @@ class Throttle:
         """`key` has nothing to send any more; a carry under way goes on."""
         self._again.pop(key, None)
         self._waiting.discard(key)
-        self._note_idle()
 
     async def permit(self, rank: Rank, deadline_ms: Ms) -> bool:
         """Take one request from the budget, in turn with the marks of its rank; False if none came in time."""
@@ -160,7 +135,6 @@ class Throttle:
             return False
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asking.mark(asked, rank)
-        self._idle.clear()
         self._wake(rank)
         try:
             async with asyncio.timeout_at(deadline_ms / 1000):
@@ -169,7 +143,6 @@ class Throttle:
             return False
         finally:
             self._asking.discard(asked)
-            self._note_idle()
         return True
 
     def cool_off(self, until_ms: Ms) -> None:
@@ -182,10 +155,6 @@ class Throttle:
     def waiting(self) -> int:
         """Keys that wait, those being carried not counted."""
         return len(self._waiting) + len(self._asking) + len(self._again)
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._carried)
 
     @property
     def headroom(self) -> int:
@@ -243,20 +212,11 @@ class Throttle:
             best = self._waiting.best()
             if best is not None:
                 self._wake(best)
-            self._note_idle()
 
     def _wake(self, rank: Rank) -> None:
         for lane in self._lanes:
             if rank <= lane.max_rank:
                 lane.has_news.set()
 
-    def _note_idle(self) -> None:
-        if not (self.waiting or self._carried):
-            self._idle.set()
-
     def _now(self) -> Ms:
         return asyncio.get_running_loop().time() * 1000
-
-
-def _limiter(share: Share) -> AsyncLimiter:
-    return AsyncLimiter(share.burst, share.period_s)

@@ -44,6 +44,7 @@ class River:
     throttle: Throttle
     platform: StandInPlatform
     observer: Observer
+    metrics: Metrics
     facts: list[Fact] = field(default_factory=list)
     is_full: bool = False
     began: Ms = field(default_factory=now_ms)
@@ -136,7 +137,8 @@ async def river(
             jitter=lambda: 0.0,
             audit_id=lambda: f"audit-{next(ids)}",
         )
-        observer = Observer(Metrics(), ["guest"])
+        metrics = Metrics()
+        observer = Observer(metrics, ["guest"])
         flow = Flow(
             {"guest": Platform(gateway, throttle)},
             timings or Timings(),
@@ -148,7 +150,7 @@ async def river(
             trusted_clocks=trusted_clocks,
         )
         carrier = Carrier(flow)
-        it = River(flow, Orders(flow, carrier), gateway, throttle, platform, observer)
+        it = River(flow, Orders(flow, carrier), gateway, throttle, platform, observer, metrics)
         await gateway.start()
         throttle.start()
         try:

@@ -76,6 +76,8 @@ async def post(door: HttpDoor, path: str = "/", *, within_ms: float = 1000) -> A
         "http://127.0.0.1:8080",
         "http://[::1]:8080",
         "http://localhost",
+        "http://localhost.",
+        "http://[::ffff:127.0.0.1]",
     ],
 )
 def test_https_and_loopback_are_usable(base_url: str) -> None:

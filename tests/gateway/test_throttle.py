@@ -246,25 +246,6 @@ async def test_a_carry_that_fails_is_logged_and_its_slot_is_free_again(
     assert caplog.messages == ["carry failed", "carry failed"]
 
 
-async def test_a_drain_ends_when_nothing_waits_and_nothing_is_carried() -> None:
-    carrier = Carrier(takes_ms=100)
-    async with throttled(carrier, carriers=1) as throttle:
-        assert await throttle.drain(0)
-        for number in range(3):
-            throttle.mark(key(number), Rank.STOP)
-        assert await throttle.drain(3)
-        assert now_ms() == pytest.approx(300, abs=1)
-        assert len(carrier.carried) == 3
-
-
-async def test_a_drain_that_takes_too_long_is_given_up() -> None:
-    async with throttled(Carrier()) as throttle:
-        throttle.cool_off(60_000)
-        throttle.mark(key(1), Rank.STOP)
-        assert not await throttle.drain(3)
-        assert now_ms() == 3000
-
-
 async def test_closing_cancels_what_is_carried_and_serves_nothing_more() -> None:
     carrier = Carrier(takes_ms=60_000)
     throttle = Throttle("guest", carrier, rate_per_minute=300, burst=20)
@@ -277,20 +258,6 @@ async def test_closing_cancels_what_is_carried_and_serves_nothing_more() -> None
     assert carrier.keys == [key(1)]
     assert not await throttle.permit(Rank.START, now_ms() + 500)
     assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def test_a_new_rate_is_served_without_a_second_burst() -> None:
-    carrier = Carrier()
-    async with throttled(carrier, rate_per_minute=60, burst=10) as throttle:
-        for number in range(1000):
-            throttle.mark(key(number), Rank.START)
-        await asyncio.sleep(10)
-        before = len(carrier.carried)
-        await throttle.set_rate(600, 60)
-        await asyncio.sleep(0.001)
-        assert len(carrier.carried) <= before + 1
-        await asyncio.sleep(60)
-        assert len(carrier.carried) - before == pytest.approx(9 * 54, rel=0.02)  # 0.9 of (rate - burst)
 
 
 Script = list[tuple[float, int, Rank]]
@@ -312,7 +279,8 @@ def test_any_window_admits_at_most_the_burst_and_what_leaks_meanwhile(
             for pause_ms, number, rank in script:
                 await asyncio.sleep(pause_ms / 1000)
                 throttle.mark(key(number), rank)
-            assert await throttle.drain(36_000)
+            await asyncio.sleep(36_000)
+            assert not throttle.waiting
 
     loop = new_event_loop()
     try:
