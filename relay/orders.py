@@ -18,6 +18,7 @@ from relay.core.report import said
 from relay.core.session import Session
 from relay.errors import Rejected, TooSoon, Unavailable
 from relay.flow import Flow, Recording
+from relay.gateway.port import Hold
 
 ORDER_S = 5.0
 """How long a caller waits in all: for a permit, the platform and the audit row."""
@@ -58,8 +59,10 @@ class Orders:
         self._flow.refuse_if_draining()
         self._flow.check_address(key, address)
         session = self._flow.open(key, address, source)
+        wish = Wish(indicator, duration_ms, Cause.DIRECT)
         self._refuse_if_closed(session)
-        answer = await self._carried(session, Wish(indicator, duration_ms, Cause.DIRECT))
+        self._refuse_if_held(key[0], wish)
+        answer = await self._carried(session, wish)
         await _committed(answer)
         if isinstance(answer.outcome, Shown):
             return Result(answer.fact.latency_ms, answer.fact.audit_id, answer.outcome.status)
@@ -74,6 +77,11 @@ class Orders:
             raise _rejection(Refused(session.pacer.mute_status, refusal, message), 0.0)
         if refusal is not None:
             raise TooSoon(ceil(refusal))
+
+    def _refuse_if_held(self, gateway: str, wish: Wish) -> None:
+        """At once, where waiting would only end in the same word."""
+        if self._flow.platforms[gateway].gateway.held_by(wish) is Hold.CIRCUIT_OPEN:
+            raise Unavailable("the platform does not answer; one call every 10 s tries whether it does again")
 
     async def _carried(self, session: Session, wish: Wish) -> _Answer:
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()

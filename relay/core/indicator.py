@@ -32,7 +32,7 @@ class Rank(IntEnum):
     PAUSE = 3
 
 
-RANK_OF: dict[Cause, Rank] = {
+_RANK_OF: dict[Cause, Rank] = {
     Cause.STOP: Rank.STOP,
     Cause.START: Rank.START,
     Cause.DIRECT: Rank.START,
@@ -48,6 +48,11 @@ class Wish:
     indicator: Indicator
     duration_ms: int
     cause: Cause
+
+
+def rank_of(wish: Wish) -> Rank:
+    """A stop is a stop, whoever ordered it."""
+    return Rank.STOP if wish.indicator is Indicator.STOPPED else _RANK_OF[wish.cause]
 
 
 class Address(NamedTuple):

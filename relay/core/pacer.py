@@ -255,7 +255,7 @@ def mute(pacer: Pacer, code: str, now: Ms, *, status: int | None = None) -> None
 
 
 def hold(pacer: Pacer, now: Ms, timings: Timings) -> None:
-    """The gateway's circuit is open: ask again an interval from now, with what is wanted then."""
+    """The gateway lets nothing through now: ask again an interval from now, with what is wanted then."""
     pacer.gate_at = max(pacer.gate_at, now + timings.min_interval_ms)
 
 

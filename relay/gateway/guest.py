@@ -17,7 +17,7 @@ from relay.core.answer import Answer, outcome_of
 from relay.core.breaker import Breaker
 from relay.core.cooloff import CoolOffGate
 from relay.core.ids import is_id, is_uuid, path_segment
-from relay.core.indicator import RANK_OF, Address, Rank, Wish
+from relay.core.indicator import Address, Rank, Wish, rank_of
 from relay.core.liveness import Liveness, liveness_of
 from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
@@ -223,7 +223,7 @@ class GuestGateway:
         now = self._now()
         if self._gate.wait_ms(now) > 0:
             return Hold.COOLING
-        is_stop = RANK_OF[wish.cause] is Rank.STOP
+        is_stop = rank_of(wish) is Rank.STOP
         return None if is_stop or self._breaker.admits(now) else Hold.CIRCUIT_OPEN
 
     def health(self) -> Health:

@@ -371,3 +371,16 @@ async def test_a_session_refused_for_want_of_a_scope_is_not_called_inactive_the_
             with pytest.raises(Rejected) as refused:
                 await it.order(Indicator.TYPING)
             assert refused.value.status == 502
+
+
+async def test_with_the_circuit_open_an_order_is_refused_at_once_but_a_stop_is_sent() -> None:
+    """Ordered stops once ranked as starts, and an order waited five seconds for a word it could have had at once."""
+    async with river(*[Forced(status=500)] * 5) as it:
+        for number in range(5):
+            it.type(address=Address(f"{number:08x}-8a52-4d7e-9d3a-0123456789ab", f"guest-{number}"))
+        await it.wait(200)
+        began = now_ms()
+        with pytest.raises(Unavailable):
+            await it.order(Indicator.TYPING)
+        assert now_ms() == began
+        assert (await it.order(Indicator.STOPPED)).status == 200
