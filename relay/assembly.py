@@ -31,6 +31,8 @@ from relay.observe.series import (
     ATTEMPTS,
     COMMIT_ROWS,
     COMMIT_SECONDS,
+    ENDPOINT_DISABLED,
+    LANE_FAULTS,
     LIMITER_HEADROOM,
     NOT_RECORDED,
     SESSIONS,
@@ -101,6 +103,7 @@ class Assembly:
             SESSIONS, lambda: {(k.value,): float(n) for k, n in self.flow.sessions.by_state.items()}
         )
         metrics.watch(LIMITER_HEADROOM, self._headroom)
+        metrics.watch(ENDPOINT_DISABLED, self._disabled)
 
     @classmethod
     async def open(
@@ -174,6 +177,10 @@ class Assembly:
     async def _carry(self, key: SessionKey) -> None:
         await self._carrier.carry(key)
 
+    def _disabled(self) -> dict[tuple[str, ...], float]:
+        disabled = self.outbox.disabled_endpoints
+        return {(name,): float(name in disabled) for name in self.settings.endpoints}
+
     def _headroom(self) -> dict[tuple[str, ...], float]:
         return {
             (name,): one.throttle.headroom / self.settings.gateways[name].burst
@@ -209,4 +216,7 @@ def _listener(metrics: Metrics) -> Listener:
     def refused(reason: str) -> None:
         metrics.counter(NOT_RECORDED, reason).value += 1
 
-    return Listener(on_attempt=attempted, on_commit=committed, on_refused=refused)
+    def faulted(endpoint: str) -> None:
+        metrics.counter(LANE_FAULTS, endpoint).value += 1
+
+    return Listener(on_attempt=attempted, on_commit=committed, on_refused=refused, on_lane_failure=faulted)

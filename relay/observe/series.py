@@ -83,6 +83,12 @@ ATTEMPTS = Counter("relay_delivery_attempts", "attempts to deliver by outcome", 
 ATTEMPT_SECONDS = Histogram(
     "relay_delivery_attempt_seconds", "duration of an attempt", ("endpoint",), bounds=_INDICATOR_BOUNDS
 )
+ENDPOINT_DISABLED = Gauge(
+    "relay_endpoint_disabled", "1 while an endpoint is sent nothing, for its 410", ("endpoint",)
+)
+LANE_FAULTS = Counter(
+    "relay_lane_faults", "times an endpoint's lane was started again after a fault", ("endpoint",)
+)
 COMMIT_ROWS = Histogram("relay_outbox_commit_rows", "rows written by one commit", bounds=_BATCH_BOUNDS)
 COMMIT_SECONDS = Histogram("relay_outbox_commit_seconds", "duration of one commit", bounds=_COMMIT_BOUNDS)
 NOT_RECORDED = Counter("relay_outbox_refused", "engagement events that could not be recorded", ("reason",))
@@ -91,6 +97,6 @@ SERIES: tuple[Series, ...] = (
     EVENTS, VERDICTS, REFUSED_REQUESTS, PARSE_ERRORS, FORGOTTEN_IDS,
     BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
     SESSIONS, TICK_LAG, LOOP_LAG,
-    OUTBOX_DELIVERIES, OUTBOX_OLDEST, ATTEMPTS, ATTEMPT_SECONDS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,
+    OUTBOX_DELIVERIES, OUTBOX_OLDEST, ATTEMPTS, ATTEMPT_SECONDS, ENDPOINT_DISABLED, LANE_FAULTS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,
 )  # fmt: skip
 """In the order they are shown."""
