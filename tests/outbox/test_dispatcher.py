@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.core.delivery import State
+from relay.core.delivery import Failure, State
 from relay.core.destination import LOOPBACK
 from relay.core.signature import Keys
 from relay.outbox.dispatcher import Dispatcher
@@ -81,3 +81,26 @@ async def test_a_dead_letter_replayed_is_sent_at_once_with_its_old_id(
     await asyncio.sleep(1)
     assert receiver.got[10].event_id == receiver.got[0].event_id
     assert await store.deliveries(Selection(State.EXHAUSTED)) == []
+
+
+@pytest.mark.looptime
+async def test_a_refused_address_is_in_the_log_and_tried_again_by_schedule(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """The name may be mended by then."""
+    disk = LoopDisk(tmp_path)
+    store = await disk.open()
+    dispatcher = Dispatcher(
+        store, {"all": Target(receiver.url, Keys([SECRET]))}, wall=disk.wall, listener=Listener()
+    )
+    store.on_work = dispatcher.wake
+    dispatcher.start(disabled=frozenset())
+    await store.append(broadcast())
+    await asyncio.sleep(10)
+    (waiting,) = await store.deliveries(Selection(State.PENDING))
+    rows = await store.attempts(waiting.delivery_id)
+    assert [row.attempt.failure for row in rows] == [Failure.BLOCKED_ADDRESS] * 2
+    assert rows[0].attempt.status is None
+    assert receiver.got == []
+    await dispatcher.stop(1)
+    await store.close(is_clean=True)
