@@ -7,14 +7,15 @@
 
 `expired` and `superseded` are how ephemeral deliveries end. Whatever has ended may be replayed: the same id, the
 same bytes, a new budget. Deliveries to one endpoint about one session go one at a time, in the order they were
-recorded; those of other sessions do not wait for them.
+recorded; those of other sessions do not wait for them. One that is still refused after ten minutes is overtaken: the
+next goes on without it, and says so.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.core import backoff
-from relay.core.moments import Ms
+from relay.core.moments import Ms, UnixMs
 
 
 class State(StrEnum):
@@ -43,6 +44,11 @@ LEADS_TO: dict[State, frozenset[State]] = {
 LIVE = frozenset({State.PENDING, State.INFLIGHT})
 COUNTS_AS_DEPTH = LIVE | {State.EXHAUSTED}
 """What the depth limit counts: a dead letter nobody has looked at yet still holds its room."""
+
+
+BLOCKS_MS: UnixMs = 600_000
+"""How long one that fails holds up its session's next ones. Order is worth that much; one event that a receiver will
+never take is not worth the three days of its budget."""
 
 
 class Trigger(StrEnum):
@@ -109,6 +115,12 @@ def judge(answer: Answer, *, attempts: int, jitter: float) -> Verdict:
             return Verdict(State.PENDING, wait_ms=ms, pause_ms=pause_ms)
         case backoff.Exhausted():
             return Verdict(State.EXHAUSTED, pause_ms=pause_ms)
+
+
+def overtaken_at(first_attempt_at: UnixMs, due: UnixMs) -> UnixMs | None:
+    """From when on a delivery that is due again at `due` holds up nobody; None where it may still be in time."""
+    until = first_attempt_at + BLOCKS_MS
+    return until if due > until else None
 
 
 def is_success(status: int) -> bool:

@@ -223,6 +223,7 @@ class Lane:
             "attempt": lease.number,
             "trigger": lease.trigger.value,
             "is_replay": lease.trigger is Trigger.REPLAY,
+            "is_unordered": lease.is_unordered,
             "status": attempt.status,
             "outcome": outcome,
             "headers_ms": attempt.headers_ms,

@@ -68,6 +68,7 @@ class Lease:
     """One delivery, ours alone until the lease ends. `claim` is the key that settles it; nobody else has it.
 
     `number` counts every attempt ever made; `attempts` those of the present budget, this one included.
+    `is_unordered`: it overtook an earlier one of its session that has failed for more than ten minutes.
     """
 
     delivery_id: int
@@ -81,6 +82,7 @@ class Lease:
     number: int
     attempts: int
     trigger: Trigger
+    is_unordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """`is_ours` is False where the lease had ended: nothing was changed. `releases_next`: the session's next is due."""
+    """`is_ours` is False where the lease had ended: nothing was changed. `releases_next`: the session's next has a due."""
 
     is_ours: bool
     releases_next: bool = False
@@ -255,7 +257,10 @@ class OutboxStore(Protocol):
         ...
 
     async def claim(self, want: Want) -> Claimed:
-        """Leases what is due, retries first; never two deliveries of one endpoint and session at once."""
+        """Leases what is due, retries first; never two deliveries of one endpoint and session at once.
+
+        Only those that `core.delivery.overtaken_at` names are passed over, and go out beside the others.
+        """
         ...
 
     async def settle(self, settlement: Settlement) -> Settled:

@@ -30,6 +30,9 @@ EXCERPT_BYTES: Final = 4 * 1024
 USER_AGENT: Final = f"typing-relay/{__version__}"
 CHUNK_BYTES: Final = 4096
 
+UNORDERED_HEADER: Final = "webhook-unordered"
+"""A hint beside the signature, not under it: an earlier event of this session is still to come. `sequence` proves it."""
+
 # The first class that fits names the failure; so the narrow ones stand before those they derive from.
 FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
     (
@@ -139,6 +142,7 @@ class Webhook:
         timestamp_s = at // 1000
         headers = {
             **self._headers,
+            **({UNORDERED_HEADER: "true"} if lease.is_unordered else {}),
             "content-type": self._format.content_type,
             "user-agent": USER_AGENT,
             ID_HEADER: lease.event_id,

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from relay import wire
-from relay.core.delivery import LEADS_TO, Failure, Filter, State, Trigger
+from relay.core.delivery import BLOCKS_MS, LEADS_TO, Failure, Filter, State, Trigger
 from relay.core.engagement import Broadcast, Reason, Suppressed, Transition
 from relay.core.indicator import Cause, Indicator
 from relay.core.moments import UnixMs
@@ -45,6 +45,7 @@ T = TypeVar("T")
 
 START: UnixMs = 1_795_000_000_000
 LEASE_MS = 30_000
+HOUR_MS = 3_600_000
 FILTERS = {"all": Filter(), "sessions": Filter(events=("session.*",))}
 
 
@@ -224,6 +225,51 @@ class OutboxStoreSuite:
         assert [lease.key[1] for lease in await claim(store)] == ["b"]
         medium.clock.now += 5000
         assert [(lease.number, lease.attempts) for lease in await claim(store)] == [(2, 2)]
+
+    async def test_one_refused_for_ten_minutes_holds_up_its_sessions_next_no_longer(
+        self, store: OutboxStore, medium: Medium
+    ) -> None:
+        """Escaped because a budget was only ever spent by one delivery alone."""
+        first = await store.append(transition("a"))
+        second = await store.append(transition("a"))
+        (refused,) = await claim(store)
+        assert (await store.settle(settlement(refused, State.PENDING, due=START + HOUR_MS))).releases_next
+        medium.clock.now = START + BLOCKS_MS - 1
+        assert await claim(store) == []
+        medium.clock.now = START + BLOCKS_MS
+        (overtaking,) = await claim(store)
+        assert (overtaking.event_id, overtaking.is_unordered) == (second.event_id, True)
+        assert (refused.event_id, refused.is_unordered) == (first.event_id, False)
+
+    async def test_what_overtakes_keeps_its_own_order_and_never_hastens_the_one_overtaken(
+        self, store: OutboxStore, medium: Medium
+    ) -> None:
+        await store.append(transition("a"))
+        (refused,) = await claim(store)
+        await store.settle(settlement(refused, State.PENDING, due=START + HOUR_MS))
+        later = [await store.append(transition("a")) for _ in range(2)]
+        assert await claim(store) == []
+        medium.clock.now = START + BLOCKS_MS
+        for recorded in later:
+            (lease,) = await claim(store)
+            assert lease.event_id == recorded.event_id
+            await store.settle(settlement(lease))
+        assert await claim(store) == []
+        medium.clock.now = START + HOUR_MS
+        (again,) = await claim(store)
+        assert (again.event_id, again.attempts) == (refused.event_id, 2)
+
+    async def test_the_end_of_one_overtaken_gives_nothing_away_twice(
+        self, store: OutboxStore, medium: Medium
+    ) -> None:
+        for _ in range(3):
+            await store.append(transition("a"))
+        (refused,) = await claim(store)
+        await store.settle(settlement(refused, State.PENDING, due=START + BLOCKS_MS + 1))
+        medium.clock.now = START + BLOCKS_MS + 1
+        again, _second = await claim(store)
+        assert not (await store.settle(settlement(again))).releases_next
+        assert await claim(store) == []
 
     async def test_a_dead_letter_lets_the_next_one_pass(self, store: OutboxStore) -> None:
         await store.append(transition("a"))
@@ -433,6 +479,7 @@ class StoreLife(RuleBasedStateMachine):
         self.replayed: set[tuple[str, str]] = set()
         self.leased: dict[int, Lease] = {}
         self.lease_ends: dict[int, UnixMs] = {}
+        self.overtaken: dict[tuple[str, str], UnixMs] = {}  # (endpoint, event id), from when on
         self.states: dict[int, State] = {}
         self.known: set[tuple[str, str]] = set()  # every (endpoint, event id) ever acknowledged
 
@@ -458,7 +505,8 @@ class StoreLife(RuleBasedStateMachine):
         leases = self.run(claim(self.store, most, endpoint=endpoint))
         for lease in leases:
             self._claimed(lease)
-        lanes = [(lease.endpoint, lease.key) for lease in leases]
+        kept = [lease for lease in leases if (lease.endpoint, lease.event_id) not in self.overtaken]
+        lanes = [(lease.endpoint, lease.key) for lease in kept]
         assert len(lanes) == len(set(lanes))
         return multiple(*leases)
 
@@ -466,26 +514,38 @@ class StoreLife(RuleBasedStateMachine):
         held = self.lease_ends.get(lease.delivery_id, 0)
         assert held <= self.on.clock.now, "leased twice"
         lane = (lease.endpoint, lease.key[1])
-        if lane not in self.replayed:
-            assert self.waiting[lane][0] == lease.event_id, "out of order"
+        if lane not in self.replayed and (lease.endpoint, lease.event_id) not in self.overtaken:
+            self._is_next(lane, lease)
         self.leased[lease.delivery_id] = lease
         self.lease_ends[lease.delivery_id] = self.on.clock.now + LEASE_MS
+
+    def _is_next(self, lane: tuple[str, str], lease: Lease) -> None:
+        """Order holds among those not overtaken; and what overtakes waited ten minutes for it."""
+        before = self.waiting[lane][: self.waiting[lane].index(lease.event_id)]
+        for event_id in before:
+            free_at = self.overtaken.get((lease.endpoint, event_id))
+            assert free_at is not None and free_at <= self.on.clock.now, "out of order"  # noqa: PT018 - one claim
+        assert lease.is_unordered == bool(before)
 
     @rule(
         target=ended,
         lease=consumes(live),
         state=st.sampled_from([State.DELIVERED, State.EXHAUSTED, State.PENDING]),
+        wait_ms=st.sampled_from([5000, HOUR_MS]),
     )
-    def settle(self, lease: Lease, state: State) -> object:
-        due = self.on.clock.now + 5000 if state is State.PENDING else None
+    def settle(self, lease: Lease, state: State, wait_ms: int) -> object:
+        due = self.on.clock.now + wait_ms if state is State.PENDING else None
         settled = self.run(self.store.settle(settlement(lease, state, due=due)))
         current = self.leased.get(lease.delivery_id)
         assert settled.is_ours == (current is not None and current.claim == lease.claim)
         if not settled.is_ours:
             return multiple()
         del self.leased[lease.delivery_id], self.lease_ends[lease.delivery_id]
-        if state is State.PENDING:
+        if due is not None:
+            if due > START + BLOCKS_MS:  # every attempt here says that it began at START
+                self.overtaken.setdefault((lease.endpoint, lease.event_id), START + BLOCKS_MS)
             return multiple()
+        self.overtaken.pop((lease.endpoint, lease.event_id), None)
         self.waiting[lease.endpoint, lease.key[1]].remove(lease.event_id)
         return lease
 
@@ -496,7 +556,7 @@ class StoreLife(RuleBasedStateMachine):
         self.waiting[lane].append(lease.event_id)
         self.replayed.add(lane)
 
-    @rule(span_ms=st.sampled_from([1000, 5000, LEASE_MS]))
+    @rule(span_ms=st.sampled_from([1000, 5000, LEASE_MS, BLOCKS_MS, HOUR_MS]))
     def wait(self, span_ms: int) -> None:
         self.on.clock.now += span_ms
 
@@ -526,7 +586,7 @@ class StoreLife(RuleBasedStateMachine):
         """Whatever happened, everything that waits can be delivered in the end: no lane is ever stuck."""
         self.crash()
         for _ in range(2 + sum(map(len, self.waiting.values()))):
-            self.on.clock.now += LEASE_MS
+            self.on.clock.now += HOUR_MS
             for endpoint in FILTERS:
                 for lease in self.run(claim(self.store, endpoint=endpoint)):
                     self.run(self.store.settle(settlement(lease)))

@@ -13,6 +13,7 @@ from relay.core.delivery import (
     answered,
     judge,
     matches,
+    overtaken_at,
     retry_room,
 )
 
@@ -99,6 +100,13 @@ def test_the_table_of_states_is_complete() -> None:
 
 def test_an_ended_delivery_can_only_be_replayed() -> None:
     assert {LEADS_TO[state] for state in State if state not in LIVE} == {frozenset({State.PENDING})}
+
+
+@pytest.mark.parametrize(("due", "free_at"), [(600_999, None), (601_000, None), (601_001, 601_000)])
+def test_one_that_is_due_later_than_ten_minutes_after_its_first_attempt_is_overtaken(
+    due: int, free_at: int | None
+) -> None:
+    assert overtaken_at(1000, due) == free_at
 
 
 @pytest.mark.parametrize(

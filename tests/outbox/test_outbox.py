@@ -127,6 +127,24 @@ async def test_a_failing_session_does_not_hold_up_another(tmp_path: Path, receiv
 
 
 @pytest.mark.looptime
+async def test_an_event_a_receiver_will_not_take_holds_up_its_session_for_ten_minutes_only(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """Escaped because what failed was always whole endpoints, or an event with none behind it."""
+    receiver.answers = [400, 400, 400]
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await append_all(outbox, typing(), typing(), typing())
+        await asyncio.sleep(590)
+        assert [got.data["sequence"] for got in receiver.got] == [1, 1, 1]
+        await asyncio.sleep(11)
+        assert [got.data["sequence"] for got in receiver.got[3:]] == [2, 3]
+        await asyncio.sleep(3600)
+    assert [got.data["sequence"] for got in receiver.got[5:]] == [1]
+    flags = [got.headers.get("webhook-unordered") for got in receiver.got]
+    assert flags == [None, None, None, "true", "true", None]
+
+
+@pytest.mark.looptime
 async def test_410_disables_the_endpoint_across_restarts_until_enabled(
     tmp_path: Path, receiver: Receiver
 ) -> None:

@@ -19,6 +19,7 @@ from relay.core.delivery import Filter, State
 from relay.core.indicator import Indicator
 from relay.errors import OutboxFull, StoreError, Unavailable
 from relay.outbox.sqlite.ledger import Options
+from relay.outbox.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
 from relay.outbox.store import Listener, OutboxStore, Selection
@@ -150,6 +151,20 @@ async def test_a_newer_releases_file_is_refused_untouched(disk: Disk) -> None:
     with pytest.raises(StoreError, match="schema 99"):
         await disk.open()
     assert disk.path.read_bytes() == before
+
+
+async def test_a_file_of_the_first_schema_is_brought_forward_with_what_it_holds(disk: Disk) -> None:
+    with apsw.Connection(str(disk.path)) as connection:
+        connection.execute(MIGRATIONS[0])
+        connection.execute(f"PRAGMA user_version = 1; PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("INSERT INTO events VALUES (1, 'msg_1', 'session.typing', 0, NULL, x'7b7d')")
+        connection.execute(
+            "INSERT INTO deliveries (event, endpoint, gateway, session_id, state, due) "
+            "VALUES (1, 'all', 'guest', 's1', 'pending', 0)"
+        )
+    store = await disk.open()
+    assert [lease.event_id for lease in await claim(store)] == ["msg_1"]
+    await store.close(is_clean=True)
 
 
 async def test_another_programs_database_is_refused(disk: Disk) -> None:

@@ -33,8 +33,11 @@ ADD_DELIVERY = """
     INSERT INTO deliveries (event, endpoint, gateway, session_id, state, due)
     VALUES (?1, ?2, ?3, ?4, 'pending', CASE WHEN EXISTS (
         SELECT 1 FROM deliveries
+        WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL AND overtaken_at IS NULL
+    ) THEN NULL ELSE max(?5, coalesce((
+        SELECT max(overtaken_at) FROM deliveries
         WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL
-    ) THEN NULL ELSE ?5 END)
+    ), 0)) END)
 """
 ADD_CANCELLED = """
     INSERT INTO deliveries (event, endpoint, gateway, session_id, state, finished_at)

@@ -1,21 +1,25 @@
 """Deliveries move: claimed under a lease, settled by its key, replayed, taken off a disabled endpoint.
 
 Runs inside the writer's transaction. The invariant all of it keeps: of the live deliveries of one endpoint and
-session, at most one has a `due`, and there is one unless there are none alive.
+session that are not overtaken, at most one has a `due`, and there is one unless there are none such.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 
 import apsw
 
-from relay.core.delivery import LIVE, State, Trigger
+from relay.core.delivery import LIVE, State, Trigger, overtaken_at
 from relay.core.moments import UnixMs
 from relay.outbox.sqlite.tally import Row, Tally
 from relay.outbox.store import Claimed, Lease, Settled, Settlement, Want
 
 DUE = """
     SELECT d.id, d.state, d.gateway, d.session_id, d.attempts, d.budget_start, d.trigger,
-           e.event_id, e.type, e.body, e.traceparent
+           e.event_id, e.type, e.body, e.traceparent, EXISTS (
+               SELECT 1 FROM deliveries AS o
+               WHERE o.endpoint = d.endpoint AND o.gateway = d.gateway AND o.session_id = d.session_id
+                 AND o.finished_at IS NULL AND o.id < d.id AND o.overtaken_at IS NOT NULL
+           )
     FROM deliveries d JOIN events e ON e.id = d.event
     WHERE d.endpoint = ? AND d.is_retry = ? AND d.due <= ? ORDER BY d.due, d.id LIMIT ?
 """
@@ -29,28 +33,30 @@ NEXT_DUE = """
 """
 SETTLE = """
     UPDATE deliveries SET state = ?, due = ?, claim = NULL, is_retry = 1, attempts = attempts + 1, finished_at = ?
-    WHERE id = ? AND claim = ?
+    WHERE id = ? AND claim = ? RETURNING overtaken_at
 """
+FIRST_ATTEMPT_AT = "SELECT started_at FROM attempts WHERE delivery = ? AND number = ?"
+OVERTAKE = "UPDATE deliveries SET overtaken_at = ? WHERE id = ?"
 ADD_ATTEMPT = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 RELEASE_NEXT = """
     UPDATE deliveries SET due = ?1 WHERE id = (
         SELECT min(id) FROM deliveries
-        WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL
+        WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL AND overtaken_at IS NULL
     )
 """
 REPLAY = """
     UPDATE deliveries AS mine
     SET state = 'pending', finished_at = NULL, claim = NULL, is_retry = 1, trigger = 'replay',
-        budget_start = attempts, due = CASE WHEN EXISTS (
+        overtaken_at = NULL, budget_start = attempts, due = CASE WHEN EXISTS (
             SELECT 1 FROM deliveries AS other
             WHERE other.endpoint = mine.endpoint AND other.gateway = mine.gateway
-              AND other.session_id = mine.session_id AND other.finished_at IS NULL
+              AND other.session_id = mine.session_id AND other.finished_at IS NULL AND other.overtaken_at IS NULL
         ) THEN NULL ELSE ?2 END
     WHERE id = ?1
 """
 RELEASE_STUCK = """
     UPDATE deliveries SET due = ?1 WHERE id IN (
-        SELECT min(id) FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL
+        SELECT min(id) FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL AND overtaken_at IS NULL
         GROUP BY gateway, session_id HAVING max(due) IS NULL
     )
 """
@@ -100,6 +106,7 @@ class Lanes:
             kind,
             body,
             trace,
+            is_unordered,
         ) in rows:
             lease = Lease(
                 delivery_id=delivery_id,
@@ -113,6 +120,7 @@ class Lanes:
                 number=attempts + 1,
                 attempts=attempts + 1 - start,
                 trigger=Trigger(trigger),
+                is_unordered=bool(is_unordered),
             )
             self._tally.move(State(state), State.INFLIGHT)
             leases.append(lease)
@@ -128,17 +136,31 @@ class Lanes:
         is_live = settlement.state in LIVE
         due, finished_at = (settlement.due or now, None) if is_live else (None, now)
         row = (settlement.state.value, due, finished_at, lease.delivery_id, lease.claim)
-        self._connection.execute(SETTLE, row)
-        if not self._connection.changes():
+        found: list[Row] = self._connection.execute(SETTLE, row).fetchall()
+        if not found:
             return Settled(is_ours=False)
+        ((overtaken,),) = found
         self._tally.move(State.INFLIGHT, settlement.state)
         self._connection.execute(ADD_ATTEMPT, _attempt_row(settlement))
         if settlement.disables_endpoint:
             self._disable(lease.endpoint, now)
-        return Settled(is_ours=True, releases_next=not is_live and self._release_next(lease, now))
+        if overtaken is not None:  # the others have gone on without it
+            return Settled(is_ours=True)
+        free_at = now if due is None else self._overtaken(lease, due)
+        return Settled(
+            is_ours=True, releases_next=free_at is not None and self._release_next(lease, max(now, free_at))
+        )
 
-    def _release_next(self, lease: Lease, now: UnixMs) -> bool:
-        self._connection.execute(RELEASE_NEXT, (now, lease.endpoint, *lease.key))
+    def _overtaken(self, lease: Lease, due: UnixMs) -> UnixMs | None:
+        """From when on the lane goes on without a delivery that is due again at `due`; None if it waits for it."""
+        first = (lease.delivery_id, lease.number - lease.attempts + 1)
+        free_at = overtaken_at(self._connection.execute(FIRST_ATTEMPT_AT, first).get, due)
+        if free_at is not None:
+            self._connection.execute(OVERTAKE, (free_at, lease.delivery_id))
+        return free_at
+
+    def _release_next(self, lease: Lease, at: UnixMs) -> bool:
+        self._connection.execute(RELEASE_NEXT, (at, lease.endpoint, *lease.key))
         return self._connection.changes() > 0
 
     def _disable(self, endpoint: str, now: UnixMs) -> None:

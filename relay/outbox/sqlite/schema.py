@@ -3,7 +3,8 @@
 `due` is the one clock of a delivery: when it may next be claimed. That is its time while it is pending and the end
 of its lease while it is in flight, so a lease nobody settled is simply due again. It is NULL once the delivery has
 ended, and while one before it, to the same endpoint and about the same session, has not: at most one delivery of
-such a lane has a `due`, which is what keeps it in order.
+such a lane has a `due`, which is what keeps it in order. One with `overtaken_at` has failed for too long and is no
+part of that: from then on the others go on as if it were not there.
 
 Two indexes are read on the hot path and cover live rows only, so they stay as small as the backlog:
 `deliveries_due` finds what to claim, `deliveries_lane` finds a session's next.
@@ -99,6 +100,7 @@ MIGRATIONS: tuple[str, ...] = (
         since INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
     """,
+    "ALTER TABLE deliveries ADD COLUMN overtaken_at INTEGER",
 )
 """Step n makes a file of version n one of version n + 1. A step once released is never edited."""
 

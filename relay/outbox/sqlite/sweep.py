@@ -34,7 +34,7 @@ LEFT_BEHIND = """
     WHERE finished_at IS NULL GROUP BY endpoint ORDER BY endpoint
 """
 OVERDUE = """
-    SELECT d.id, d.due, d.endpoint, d.gateway, d.session_id FROM deliveries d JOIN events e ON e.id = d.event
+    SELECT d.id, d.due IS NOT NULL AND d.overtaken_at IS NULL, d.endpoint, d.gateway, d.session_id FROM deliveries d JOIN events e ON e.id = d.event
     WHERE d.id BETWEEN ? AND ? AND d.state = 'pending' AND e.recorded_at <= ?
 """
 CANCEL_ONE = "UPDATE deliveries SET state = 'cancelled', due = NULL, finished_at = ? WHERE id = ?"
@@ -110,7 +110,7 @@ class Sweep:
         unclaimed: list[Row] = [row for row in rows if row[2] in self._unknown]
         self._connection.executemany(CANCEL_ONE, [(now, row[0]) for row in unclaimed])
         # Should the endpoint come back, its sessions' later ones must not wait for ever behind a cancelled head.
-        heads = [(now, *lane) for _, due, *lane in unclaimed if due is not None]
+        heads = [(now, *lane) for _, is_head, *lane in unclaimed if is_head]
         self._connection.executemany(RELEASE_NEXT, heads)
         self._tally.by_state[State.PENDING] -= len(unclaimed)
         self._tally.by_state[State.CANCELLED] += len(unclaimed)
