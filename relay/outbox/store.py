@@ -257,10 +257,7 @@ class OutboxStore(Protocol):
         ...
 
     async def claim(self, want: Want) -> Claimed:
-        """Leases what is due, retries first; never two deliveries of one endpoint and session at once.
-
-        Only those that `core.delivery.overtaken_at` names are passed over, and go out beside the others.
-        """
+        """Leases what is due, retries first; of one endpoint and session never two at once, but for those overtaken."""
         ...
 
     async def settle(self, settlement: Settlement) -> Settled:
@@ -276,10 +273,7 @@ class OutboxStore(Protocol):
         ...
 
     async def mark_alive(self, until: UnixMs) -> None:
-        """Records that this process may be sending until `until`, for the next one to wait for.
-
-        Nothing stops it at `until`: where marks can no longer be written it sends on.
-        """
+        """Tells the next process that this one may send until `until`. Where marks fail, it sends on all the same."""
         ...
 
     async def sweep(self) -> bool:
