@@ -29,15 +29,17 @@ NUMBER_SESSION = """
 ADD_EVENT = (
     "INSERT INTO events (id, event_id, type, recorded_at, traceparent, body) VALUES (?, ?, ?, ?, ?, ?)"
 )
+# The greatest of a list, and not coalesced with a scalar query: measured at 4 us a delivery, the other way at 25.
 ADD_DELIVERY = """
     INSERT INTO deliveries (event, endpoint, gateway, session_id, state, due)
     VALUES (?1, ?2, ?3, ?4, 'pending', CASE WHEN EXISTS (
         SELECT 1 FROM deliveries
         WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL AND overtaken_at IS NULL
-    ) THEN NULL ELSE max(?5, coalesce((
-        SELECT max(overtaken_at) FROM deliveries
-        WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL
-    ), 0)) END)
+    ) THEN NULL ELSE (SELECT max(at) FROM (
+        SELECT ?5 AS at UNION ALL
+        SELECT overtaken_at FROM deliveries
+        WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL AND overtaken_at > 0
+    )) END)
 """
 ADD_CANCELLED = """
     INSERT INTO deliveries (event, endpoint, gateway, session_id, state, finished_at)

@@ -100,7 +100,13 @@ MIGRATIONS: tuple[str, ...] = (
         since INTEGER NOT NULL
     ) WITHOUT ROWID, STRICT;
     """,
-    "ALTER TABLE deliveries ADD COLUMN overtaken_at INTEGER",
+    # In the index, because every append and claim asks its lane for one kind or the other.
+    """
+    ALTER TABLE deliveries ADD COLUMN overtaken_at INTEGER;
+    DROP INDEX deliveries_lane;
+    CREATE INDEX deliveries_lane ON deliveries (endpoint, gateway, session_id, overtaken_at)
+        WHERE finished_at IS NULL;
+    """,
 )
 """Step n makes a file of version n one of version n + 1. A step once released is never edited."""
 
