@@ -70,7 +70,9 @@ def test_an_endless_trace_begins_as_the_generated_one_of_its_seed() -> None:
     assert list(islice(endless_trace(seed=5), len(times))) == times
 
 
-@pytest.mark.parametrize("content", [b"0\n5\n", gzip.compress(b"0\n5\n", mtime=0)[:-9], b"\x1f\x8b\x08\x00rubbish"])
+@pytest.mark.parametrize(
+    "content", [b"0\n5\n", gzip.compress(b"0\n5\n", mtime=0)[:-9], b"\x1f\x8b\x08\x00rubbish"]
+)
 def test_a_file_that_only_calls_itself_packed_is_a_bad_trace(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "trace.txt.gz"
     path.write_bytes(content)
