@@ -85,8 +85,8 @@ class Crowd:
         while True:
             began = time.perf_counter()
             is_finished = self.slice(now, began)
-            self.changes.clear()  # the river has recorded them
             held.append((time.perf_counter() - began) * 1000)
+            self.changes.clear()  # the river has recorded them
             if is_finished:
                 return held
 
