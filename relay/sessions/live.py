@@ -145,6 +145,7 @@ class LiveSessions:
             self._forget(session)
 
     def _forget(self, session: Session) -> None:
+        self._wheel.disarm(session)
         if self.is_alive(session):
             del self._by_key[session.key]
             self.by_state[session.stated] -= 1
