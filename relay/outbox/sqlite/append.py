@@ -15,17 +15,10 @@ from relay.core.engagement import Broadcast, Fact, Suppressed, Transition, event
 from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs, rfc3339
 from relay.errors import OutboxFull
+from relay.outbox.sqlite.numbers import Numbers, Step
 from relay.outbox.sqlite.tally import Row, Tally
 from relay.outbox.store import Recorded
 
-NUMBER_SESSION = """
-    INSERT INTO sessions (gateway, session_id, guest_id, source, state, sequence, changed_at)
-    VALUES (?1, ?2, ?3, ?4, coalesce(?5, 'typing_stopped'), ?6, ?7)
-    ON CONFLICT (gateway, session_id) DO UPDATE SET
-        guest_id = coalesce(excluded.guest_id, guest_id), source = coalesce(excluded.source, source),
-        state = coalesce(?5, state), sequence = sequence + ?6, changed_at = ?7
-    RETURNING sequence
-"""
 ADD_EVENT = (
     "INSERT INTO events (id, event_id, type, recorded_at, traceparent, body) VALUES (?, ?, ?, ?, ?, ?)"
 )
@@ -78,6 +71,7 @@ class Recorder:
         self,
         connection: apsw.Connection,
         tally: Tally,
+        numbers: Numbers,
         filters: Mapping[str, Filter],
         *,
         max_rows: int,
@@ -87,6 +81,7 @@ class Recorder:
         """`filters` says what each endpoint wants; `max_rows` bounds what is undelivered."""
         self._connection = connection
         self._tally = tally
+        self._numbers = numbers
         self._max_rows = max_rows
         self._new_id = new_id
         self._wall = wall
@@ -100,9 +95,8 @@ class Recorder:
     def append(self, facts: Sequence[Fact | Lost]) -> list[Recorded | RowsFull]:
         now = self._wall()
         plans = self._planned(facts)
-        numbers = self._numbers(plans, now)
         self._audit([plan.fact for plan in plans if isinstance(plan.fact, Broadcast)])
-        return self._record(plans, numbers, now)
+        return self._record(plans, now)
 
     def _planned(self, facts: Sequence[Fact | Lost]) -> list[Plan]:
         room = self._max_rows - self._tally.depth
@@ -118,20 +112,15 @@ class Recorder:
         event = event_type(fact)
         return event, self._wanting(event, fact.key[0], fact.source) if event else ()
 
-    def _numbers(self, plans: Sequence[Plan], now: UnixMs) -> list[int | None]:
-        """Each transition's place in its session; None for other facts. A refused one takes its number along."""
-        rows = [_session_row(plan, now) for plan in plans]
-        given = iter(self._connection.executemany(NUMBER_SESSION, [row for row in rows if row]))
-        return [next(given)[0] if row else None for row in rows]
-
-    def _record(
-        self, plans: Sequence[Plan], numbers: Sequence[int | None], now: UnixMs
-    ) -> list[Recorded | RowsFull]:
+    def _record(self, plans: Sequence[Plan], now: UnixMs) -> list[Recorded | RowsFull]:
         results: list[Recorded | RowsFull] = []
         events: list[Row] = []
         due: list[Row] = []
         cancelled: list[Row] = []
-        for (fact, event, endpoints, is_refused), number in zip(plans, numbers, strict=True):
+        for plan in plans:
+            fact, event, endpoints, is_refused = plan
+            step = _step(plan)
+            number = self._numbers.take(step, now) if step else None
             if is_refused:
                 results.append(_refusal(self._max_rows))
                 continue
@@ -145,6 +134,7 @@ class Recorder:
                 rows = cancelled if endpoint in self._tally.disabled else due
                 rows.append((key, endpoint, *fact.key, now))
             results.append(Recorded(event_id, number, endpoints))
+        self._numbers.write()
         self._insert(events, due, cancelled)
         return results
 
@@ -171,14 +161,15 @@ def _refusal(max_rows: int) -> RowsFull:
     )
 
 
-def _session_row(plan: Plan, now: UnixMs) -> Row | None:
+def _step(plan: Plan) -> Step | None:
     """A refused transition leaves the state as trackers know it: an open session is still closed at the next start."""
     match plan.fact:
-        case Lost((gateway, session_id), count):
-            return (gateway, session_id, None, "", None, count, now)
+        case Lost(key, count):
+            return Step(key, None, "", None, count)
         case Transition() as fact:
-            state = None if plan.is_refused else fact.state.value
-            return (*fact.key, fact.guest_id, fact.source, state, 1, now)
+            return Step(
+                fact.key, fact.guest_id, fact.source, None if plan.is_refused else fact.state.value, 1
+            )
         case _:
             return None
 

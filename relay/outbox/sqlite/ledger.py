@@ -25,6 +25,7 @@ from relay.outbox.sqlite.file import (
     translated,
 )
 from relay.outbox.sqlite.lanes import Lanes
+from relay.outbox.sqlite.numbers import Numbers
 from relay.outbox.sqlite.sweep import Keep, Sweep, left_behind
 from relay.outbox.sqlite.tally import Tally
 from relay.outbox.store import LastLife
@@ -71,13 +72,27 @@ class Ledger:
         self.last_life = _last_life(marks, wall())
         # Counted by lives and not by the clock, which may stand still or step back: no claim comes twice.
         life = marks.get(LIFE, 0) + 1
+        self._numbers = Numbers(self._connection)
         self.recorder = Recorder(
-            self._connection, self.tally, options.filters, max_rows=options.max_rows, new_id=new_id, wall=wall
+            self._connection,
+            self.tally,
+            self._numbers,
+            options.filters,
+            max_rows=options.max_rows,
+            new_id=new_id,
+            wall=wall,
         )
         self.lanes = Lanes(self._connection, self.tally, wall=wall, claims=itertools.count(life << 32))
         unknown = left_behind(self._connection, options.filters)
         _warn_of(unknown)
-        self.sweep = Sweep(self._connection, self.tally, options.keep, wall=wall, unknown=frozenset(unknown))
+        self.sweep = Sweep(
+            self._connection,
+            self.tally,
+            self._numbers,
+            options.keep,
+            wall=wall,
+            unknown=frozenset(unknown),
+        )
         with self._connection:
             self.lanes.void_leases([None])
             self.mark([(CLEAN_STOP, 0), (LIFE, life)])
@@ -100,6 +115,7 @@ class Ledger:
 
     def _undo(self) -> None:
         self.tally.restore(self._before)
+        self._numbers.forget()
         with contextlib.suppress(apsw.Error):  # a full disk has already undone it
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

@@ -12,6 +12,7 @@ import apsw
 from relay.core.delivery import LIVE, State
 from relay.core.moments import UnixMs
 from relay.outbox.sqlite.lanes import RELEASE_NEXT
+from relay.outbox.sqlite.numbers import Numbers
 from relay.outbox.sqlite.tally import Row, Tally
 
 SLICE_ROWS = 500
@@ -67,6 +68,7 @@ class Sweep:
         self,
         connection: apsw.Connection,
         tally: Tally,
+        numbers: Numbers,
         keep: Keep,
         *,
         wall: Callable[[], UnixMs],
@@ -75,6 +77,7 @@ class Sweep:
         """`unknown` endpoints have deliveries that wait and no configuration: nobody claims those."""
         self._connection = connection
         self._tally = tally
+        self._numbers = numbers
         self._keep = keep
         self._wall = wall
         self._unknown = unknown
@@ -152,6 +155,8 @@ class Sweep:
         """A hand goes round the table a slice at a time: no index, and so nothing to pay at each transition."""
         first, self._hand = self._hand, self._hand + SLICE_ROWS
         self._connection.execute(FORGET_SESSIONS, (first, self._hand, now - SESSION_KEPT_MS))
+        if self._connection.changes():
+            self._numbers.forget()
         last = self._connection.execute("SELECT max(id) FROM sessions").get or 0
         if self._hand > last:
             self._hand = 0
