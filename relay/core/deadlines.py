@@ -15,7 +15,7 @@ from relay.core.moments import NEVER, Ms
 from relay.core.timings import TICK_MS
 
 SLOTS = 1024
-"""102.4 s ahead at 100 ms; what is due later is looked at once before and armed again."""
+"""20 s ahead; what is due later is looked at once before and armed again."""
 
 
 class Armed(Protocol):

