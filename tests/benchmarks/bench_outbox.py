@@ -1,4 +1,4 @@
-"""How many facts a second become durable, and how soon, beside what the disk and SQLite would do alone.
+"""How many facts, and so rows, a second become durable, and how soon, beside what the disk and SQLite would do alone.
 
     python -m tests.benchmarks.bench_outbox [--check]
 
@@ -34,10 +34,12 @@ from relay.settings.models import Audit, Endpoint
 from relay.settings.models import Outbox as OutboxSettings
 
 GOAL_ROWS_PER_S = 20_000
+ROWS_OF_A_FACT = 2
+"""An event and its delivery. The session's row, changed in the same commit, is not counted."""
 GOAL_P99_MS = 8.0
 APPENDERS = 64
 SESSIONS = 1024
-ROWS = 60_000
+FACTS = 60_000
 OFFERED_PER_S = 10_000
 OFFERED_S = 3
 ROUNDS = 5
@@ -47,14 +49,18 @@ SWITCH_S = 0.000_5
 
 @dataclass(frozen=True)
 class Result:
-    rows_per_s: float
+    facts_per_s: float
     p50_ms: float
     p99_ms: float
-    twin_rows_per_s: float
+    twin_facts_per_s: float
 
     @property
     def ratio(self) -> float:
-        return self.rows_per_s / self.twin_rows_per_s
+        return self.facts_per_s / self.twin_facts_per_s
+
+    @property
+    def rows_per_s(self) -> float:
+        return self.facts_per_s * ROWS_OF_A_FACT
 
     @property
     def meets_goals(self) -> bool:
@@ -89,9 +95,9 @@ async def opened(folder: Path) -> Outbox:
     return await Outbox.open(settings, {"tracker": endpoint}, Audit(), wall=wall)
 
 
-async def rows_per_s(folder: Path) -> float:
+async def facts_per_s(folder: Path) -> float:
     outbox = await opened(folder)
-    left = islice(cycle(facts()), ROWS)  # shared: each task takes the next
+    left = islice(cycle(facts()), FACTS)  # shared: each task takes the next
 
     async def append() -> None:
         for fact in left:
@@ -101,7 +107,7 @@ async def rows_per_s(folder: Path) -> float:
     await asyncio.gather(*(append() for _ in range(APPENDERS)))
     took_s = time.perf_counter() - started
     await outbox.close()
-    return ROWS / took_s
+    return FACTS / took_s
 
 
 async def latencies_ms(folder: Path) -> list[float]:
@@ -128,7 +134,7 @@ async def latencies_ms(folder: Path) -> list[float]:
     return took_ms
 
 
-def twin_rows_per_s(folder: Path) -> float:
+def twin_facts_per_s(folder: Path) -> float:
     connection = apsw.Connection(str(folder / "twin.db"))
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
@@ -140,13 +146,13 @@ def twin_rows_per_s(folder: Path) -> float:
     ] * APPENDERS
     deliveries = [(1, "tracker", "guest", "3d7f0c4e-8f1e-4a30-9d02-000000000001", "pending", 1)] * APPENDERS
     started = time.perf_counter()
-    for _ in range(ROWS // APPENDERS):
+    for _ in range(FACTS // APPENDERS):
         with connection:
             connection.executemany("INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?)", events)
             connection.executemany("INSERT INTO deliveries VALUES (NULL, ?, ?, ?, ?, ?, ?)", deliveries)
     took_s = time.perf_counter() - started
     connection.close()
-    return ROWS / took_s
+    return FACTS / took_s
 
 
 @contextmanager
@@ -167,9 +173,9 @@ def run(rounds: int = ROUNDS) -> Result:
     with as_the_relay_runs():
         for _ in range(rounds):
             with tempfile.TemporaryDirectory(prefix="bench-outbox-") as folder:
-                throughputs.append(asyncio.run(rows_per_s(_room(folder, "rows"))))
+                throughputs.append(asyncio.run(facts_per_s(_room(folder, "rows"))))
                 took_ms = asyncio.run(latencies_ms(_room(folder, "latency")))
-                twins.append(twin_rows_per_s(_room(folder, "twin")))
+                twins.append(twin_facts_per_s(_room(folder, "twin")))
             cuts = statistics.quantiles(took_ms, n=100)
             p50s.append(cuts[49])
             p99s.append(cuts[98])
@@ -192,9 +198,11 @@ def main() -> int:
     print(
         f"SQLite {apsw.sqlite_lib_version()}, WAL, synchronous=FULL, {tempfile.gettempdir()}, {asked.rounds} rounds"
     )
-    print(f"durable facts, {APPENDERS} appenders   {result.rows_per_s:9,.0f}/s   goal {GOAL_ROWS_PER_S:,}")
     print(
-        f"bare apsw, batches of {APPENDERS}      {result.twin_rows_per_s:9,.0f}/s   ratio {result.ratio:.2f}"
+        f"durable facts, {APPENDERS} appenders   {result.facts_per_s:9,.0f}/s   {result.rows_per_s:,.0f} rows, goal {GOAL_ROWS_PER_S:,}"
+    )
+    print(
+        f"bare apsw, batches of {APPENDERS}      {result.twin_facts_per_s:9,.0f}/s   ratio {result.ratio:.2f}"
     )
     print(
         f"at {OFFERED_PER_S:,}/s: p50 {result.p50_ms:.2f} ms, p99 {result.p99_ms:.2f} ms   goal {GOAL_P99_MS} ms"
