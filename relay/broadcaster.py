@@ -21,7 +21,8 @@ from relay.errors import Rejected, SettingsError, Unavailable
 from relay.observe.tally import BroadcastTally
 from relay.orders import Result
 from relay.settings import reach
-from relay.settings.models import Endpoint, Gateway, Outbox, Settings
+from relay.settings.endpoint import Endpoint
+from relay.settings.models import Gateway, Outbox, Settings
 
 GATEWAY = "guest"
 DURATION_MS = range(100, 10_001)

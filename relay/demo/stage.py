@@ -26,7 +26,8 @@ from relay.outbox.store import Depth
 from relay.sandbox.chaos import Chaos
 from relay.sandbox.platform import StandInPlatform
 from relay.sandbox.tracker import Tracker
-from relay.settings.models import Endpoint, Gateway, Operations, Outbox, Server, Settings
+from relay.settings.endpoint import Endpoint
+from relay.settings.models import Gateway, Operations, Outbox, Server, Settings
 
 QUIET_S = 120.0
 """The longest wait for quiet: silence, a stop's three tries and their waits, and a callback's first retries."""

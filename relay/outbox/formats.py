@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from relay import wire
-from relay.settings.models import FormatName
+from relay.settings.endpoint import FormatName
 
 SEQUENCE_DIGITS = 10
 """The extension wants sequences that sort as texts; ten digits hold the 32 bits it speaks of."""

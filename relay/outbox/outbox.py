@@ -38,7 +38,8 @@ from relay.outbox.store import (
 )
 from relay.outbox.targets import targets_of
 from relay.outbox.webhook import Target
-from relay.settings.models import Audit, Endpoint
+from relay.settings.endpoint import Endpoint
+from relay.settings.models import Audit
 from relay.settings.models import Outbox as OutboxSettings
 
 ALIVE_EACH_S = 1.0

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from relay import ed25519
 from relay.core.moments import UnixMs
 from relay.core.signature import Keys, Secret, Signer, hmac_signer
-from relay.settings.models import SigningSecret
+from relay.settings.endpoint import SigningSecret
 
 
 def keys_of(secrets: Iterable[SigningSecret]) -> Keys:

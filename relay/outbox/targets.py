@@ -7,7 +7,7 @@ from relay.outbox.formats import FORMATS
 from relay.outbox.signing import keys_of
 from relay.outbox.tls import tls_context
 from relay.outbox.webhook import Target
-from relay.settings.models import Endpoint
+from relay.settings.endpoint import Endpoint
 
 
 def targets_of(endpoints: Mapping[str, Endpoint]) -> dict[str, Target]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
-from relay.settings.models import Section, Settings
+from relay.settings.models import Settings
+from relay.settings.section import Section
 
 PREFIX = "RELAY_"
 Path = tuple[str, ...]

@@ -30,7 +30,8 @@ from relay.core.indicator import Indicator
 from relay.core.moments import UnixMs
 from relay.outbox.outbox import Outbox
 from relay.outbox.store import Recorded
-from relay.settings.models import Audit, Endpoint
+from relay.settings.endpoint import Endpoint
+from relay.settings.models import Audit
 from relay.settings.models import Outbox as OutboxSettings
 
 GOAL_ROWS_PER_S = 20_000

@@ -20,7 +20,8 @@ from relay.observe.health import Check, Health
 from relay.operate.doors import OperatorDoors
 from relay.sandbox.chaos import Chaos
 from relay.sandbox.platform import StandInPlatform
-from relay.settings.models import Endpoint, Gateway, Operations, Outbox, Settings
+from relay.settings.endpoint import Endpoint
+from relay.settings.models import Gateway, Operations, Outbox, Settings
 from tests.outbox.receiver import SECRET, Receiver, receiving
 
 SESSION = "5f0c2f9e-8a52-4d7e-9d3a-0123456789ab"

@@ -17,7 +17,8 @@ from relay.core.signature import Check, Keys
 from relay.errors import SettingsError
 from relay.outbox.outbox import Outbox
 from relay.outbox.store import Listener
-from relay.settings.models import Audit, Endpoint
+from relay.settings.endpoint import Endpoint
+from relay.settings.models import Audit
 from relay.settings.models import Outbox as OutboxSettings
 from tests.outbox.receiver import NEW_SECRET, SECRET, Receiver, receiving
 

@@ -18,7 +18,7 @@ from relay.outbox.formats import CLOUDEVENTS, STANDARD, Format
 from relay.outbox.signing import keys_of
 from relay.outbox.targets import targets_of
 from relay.outbox.webhook import Target, Webhook
-from relay.settings.models import Endpoint
+from relay.settings.endpoint import Endpoint
 from tests.outbox.receiver import NEW_SECRET, SECRET, Got, Receiver
 from tests.outbox.test_webhook import lease, wall
 from tests.test_ed25519 import PUBLIC

@@ -6,7 +6,7 @@ import trustme
 
 from relay.errors import SettingsError
 from relay.outbox.targets import targets_of
-from relay.settings.models import Endpoint
+from relay.settings.endpoint import Endpoint
 from tests.outbox.receiver import SECRET
 
 

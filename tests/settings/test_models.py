@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from relay.settings.models import Endpoint, Gateway, Settings, Typing, is_loopback
+from relay.settings.endpoint import Endpoint
+from relay.settings.models import Gateway, Settings, Typing, is_loopback
 
 CLIENT = {"client_id": "a", "client_secret": "b"}
 
