@@ -107,6 +107,15 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX deliveries_lane ON deliveries (endpoint, gateway, session_id, overtaken_at)
         WHERE finished_at IS NULL;
     """,
+    # An endpoint has a row from its first day on, and a delivery may have an end of its own.
+    """
+    ALTER TABLE deliveries ADD COLUMN expires_at INTEGER;
+    CREATE INDEX deliveries_expiring ON deliveries (expires_at)
+        WHERE expires_at IS NOT NULL AND finished_at IS NULL;
+    ALTER TABLE endpoints ADD COLUMN state TEXT NOT NULL DEFAULT 'disabled';
+    ALTER TABLE endpoints ADD COLUMN last_success INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE endpoints ADD COLUMN first_exhausted INTEGER;
+    """,
 )
 """Step n makes a file of version n one of version n + 1. A step once released is never edited."""
 
