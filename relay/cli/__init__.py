@@ -9,7 +9,8 @@ import click
 
 from relay import __version__
 from relay.cli.configuring import config_group, keys_group
-from relay.cli.delivering import dlq_group, endpoints_group
+from relay.cli.dead_letters import dlq_group
+from relay.cli.delivering import endpoints_group
 from relay.cli.demonstrating import demo
 from relay.cli.listening import listen
 from relay.cli.ordering import broadcast

@@ -16,7 +16,7 @@ from relay.demo.books import CallOf
 from relay.demo.stage import Stage, raised, session_ids
 from relay.demo.summary import Summary, summed_up
 from relay.demo.typist import Typist
-from relay.outbox.store import AuditRow
+from relay.outbox.rows import AuditRow
 from relay.sandbox.arrivals import Arrival
 from relay.sandbox.chaos import Chaos
 from relay.sandbox.replay import Call, Figures, measure

@@ -22,7 +22,7 @@ from relay.core.moments import Ms
 from relay.core.pacer import is_unsettled
 from relay.demo.books import Books
 from relay.demo.clock import hurried_wall
-from relay.outbox.store import Depth
+from relay.outbox.rows import Depth
 from relay.sandbox.chaos import Chaos
 from relay.sandbox.platform import StandInPlatform
 from relay.sandbox.tracker import Tracker

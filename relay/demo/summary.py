@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from relay.core.delivery import State
 from relay.demo.books import BROADCAST, Books, CallOf
 from relay.demo.table import Row, figure_rows
-from relay.outbox.store import Depth
+from relay.outbox.rows import Depth
 from relay.sandbox.replay import Figures
 from relay.sandbox.tracker import Ledger
 

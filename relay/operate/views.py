@@ -4,7 +4,7 @@ from relay.core.actor import Actor
 from relay.core.moments import Ms, rfc3339
 from relay.core.pacer import standing
 from relay.core.session import Session
-from relay.outbox.store import AuditRow, DeliveryRow, EndpointRow
+from relay.outbox.rows import AuditRow, DeliveryRow, EndpointRow
 
 
 def session_view(session: Session, now: Ms) -> dict[str, object]:

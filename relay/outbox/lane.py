@@ -18,7 +18,8 @@ from relay.core.delivery import State, Trigger, Verdict, judge, retry_room
 from relay.core.moments import Ms, UnixMs
 from relay.errors import Unavailable
 from relay.outbox.places import Places
-from relay.outbox.store import Attempt, Lease, Listener, OutboxStore, Settlement, Want
+from relay.outbox.rows import Attempt
+from relay.outbox.store import Lease, Listener, OutboxStore, Settlement, Want
 from relay.outbox.webhook import Webhook
 
 LEASE_SPARE_MS: Ms = 15_000

@@ -20,22 +20,11 @@ from relay.core.indicator import Indicator
 from relay.core.moments import UnixMs
 from relay.errors import RelayError, Unavailable
 from relay.outbox.dispatcher import Dispatcher
+from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow, Depth, EndpointRow, Selection
 from relay.outbox.sqlite.ledger import Options
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
-from relay.outbox.store import (
-    AttemptRow,
-    AuditRow,
-    AuditSelection,
-    DeliveryRow,
-    Depth,
-    EndpointRow,
-    Listener,
-    OpenSession,
-    OutboxStore,
-    Recorded,
-    Selection,
-)
+from relay.outbox.store import Listener, OpenSession, OutboxStore, Recorded
 from relay.outbox.targets import targets_of
 from relay.outbox.webhook import Target
 from relay.settings.endpoint import Endpoint

@@ -23,7 +23,8 @@ from relay.core.retry_after import parse_retry_after
 from relay.core.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Keys
 from relay.outbox.formats import STANDARD, Format
 from relay.outbox.guard import ForbiddenAddressError, guarded
-from relay.outbox.store import Attempt, Lease
+from relay.outbox.rows import Attempt
+from relay.outbox.store import Lease
 
 READ_BYTES: Final = 16 * 1024
 EXCERPT_BYTES: Final = 4 * 1024

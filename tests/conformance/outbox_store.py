@@ -28,18 +28,8 @@ from relay.core.engagement import Broadcast, Reason, Suppressed, Transition
 from relay.core.indicator import Cause, Indicator
 from relay.core.moments import UnixMs
 from relay.errors import OutboxFull
-from relay.outbox.store import (
-    Attempt,
-    AuditSelection,
-    DeliveryRow,
-    LastLife,
-    Lease,
-    OutboxStore,
-    Selection,
-    Settled,
-    Settlement,
-    Want,
-)
+from relay.outbox.rows import Attempt, AuditSelection, DeliveryRow, Selection
+from relay.outbox.store import LastLife, Lease, OutboxStore, Settled, Settlement, Want
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from relay.core.timings import Timings
 from relay.demo.clock import run_hurried
 from relay.demo.headless import perform, seen_by_guests, unanswered
 from relay.demo.summary import Summary, losses
-from relay.outbox.store import AuditRow
+from relay.outbox.rows import AuditRow
 from relay.sandbox.arrivals import Arrival
 from relay.sandbox.chaos import Chaos, scaled
 

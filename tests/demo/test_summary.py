@@ -11,7 +11,7 @@ from relay.core.indicator import Indicator
 from relay.core.signature import Check
 from relay.demo.books import Books
 from relay.demo.summary import Summary, losses, summary_rows, summed_up
-from relay.outbox.store import Depth
+from relay.outbox.rows import Depth
 from relay.sandbox.tracker import Ledger
 from tests.demo.figures import SEEN
 

@@ -11,8 +11,9 @@ from relay.core.delivery import Failure, State
 from relay.core.destination import LOOPBACK
 from relay.core.signature import Keys
 from relay.outbox.dispatcher import Dispatcher
+from relay.outbox.rows import Selection
 from relay.outbox.sqlite.store import SqliteStore
-from relay.outbox.store import Listener, OutboxStore, Selection
+from relay.outbox.store import Listener, OutboxStore
 from relay.outbox.webhook import Target
 from tests.conformance.outbox_store import START, broadcast
 from tests.outbox.receiver import SECRET, Receiver

@@ -18,11 +18,12 @@ from hypothesis import settings
 from relay.core.delivery import Filter, State
 from relay.core.indicator import Indicator
 from relay.errors import OutboxFull, StoreError, Unavailable
+from relay.outbox.rows import Selection
 from relay.outbox.sqlite.ledger import Options
 from relay.outbox.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
-from relay.outbox.store import Listener, OutboxStore, Selection
+from relay.outbox.store import Listener, OutboxStore
 from tests.conformance.outbox_store import (
     FILTERS,
     Clock,

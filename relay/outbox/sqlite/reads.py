@@ -6,17 +6,17 @@ import apsw
 
 from relay.core.delivery import Failure, State, Trigger
 from relay.core.moments import UnixMs
-from relay.outbox.sqlite.tally import Row
-from relay.outbox.store import (
+from relay.outbox.rows import (
     Attempt,
     AttemptRow,
     AuditRow,
     AuditSelection,
     DeliveryRow,
     EndpointRow,
-    OpenSession,
     Selection,
 )
+from relay.outbox.sqlite.tally import Row
+from relay.outbox.store import OpenSession
 
 DELIVERIES = """
     SELECT d.id, e.event_id, e.type, d.endpoint, d.gateway, d.session_id, d.state, d.attempts, e.recorded_at,

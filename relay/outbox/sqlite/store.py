@@ -22,27 +22,12 @@ from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs
 from relay.errors import OutboxFull, RelayError
 from relay.outbox.holder import Hold
+from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow, Depth, EndpointRow, Selection
 from relay.outbox.sqlite.append import Lost, RowsFull
 from relay.outbox.sqlite.file import open_for_reading, translated
 from relay.outbox.sqlite.ledger import ALIVE_UNTIL, Ledger, Options
 from relay.outbox.sqlite.reads import Reads
-from relay.outbox.store import (
-    AttemptRow,
-    AuditRow,
-    AuditSelection,
-    Claimed,
-    DeliveryRow,
-    Depth,
-    EndpointRow,
-    LastLife,
-    Listener,
-    OpenSession,
-    Recorded,
-    Selection,
-    Settled,
-    Settlement,
-    Want,
-)
+from relay.outbox.store import Claimed, LastLife, Listener, OpenSession, Recorded, Settled, Settlement, Want
 from relay.outbox.writer import Done, Writer
 
 T = TypeVar("T")
