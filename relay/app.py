@@ -13,15 +13,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from relay.assembly import NO_GATEWAY, Assembly, unix_ms
+from relay.assembly import Assembly, trusted_clocks, unix_ms
 from relay.core.indicator import Address
 from relay.core.moments import UnixMs
 from relay.errors import SettingsError
-from relay.gateway.http import base_url_problem
 from relay.ingest import Beyond, BroadcastRequest, BroadcastResult, Credentials, Doors, Listener
 from relay.ingest.listener import BACKLOG, assert_compiled_parser
 from relay.observe.health import Check, Health
@@ -29,8 +29,9 @@ from relay.observe.lag import LoopLag
 from relay.observe.metrics import Metrics
 from relay.observe.series import LOOP_LAG
 from relay.operate.doors import OperatorDoors
-from relay.outbox.targets import targets_of
-from relay.settings.models import Settings, is_loopback
+from relay.prerequisites import refuse_unusable
+from relay.reloading import Reloader, Take
+from relay.settings.models import Settings
 
 log = logging.getLogger("relay.app")
 
@@ -56,6 +57,7 @@ class Relay:
     lag: LoopLag
     public: "Site"
     operations: "Site"
+    reloader: Reloader
     is_stopping: bool = False
 
     async def stop(self) -> None:
@@ -98,8 +100,16 @@ class Site:
         await self._runner.cleanup()
 
 
-async def start(settings: Settings, *, wall: Callable[[], UnixMs] = unix_ms) -> Relay:
-    """A relay that accepts on both listeners. `wall` is read by other threads too. Raises SettingsError, StoreError."""
+async def start(
+    settings: Settings,
+    *,
+    wall: Callable[[], UnixMs] = unix_ms,
+    read: Callable[[], Settings] | None = None,
+) -> Relay:
+    """A relay that accepts on both listeners. `wall` is read by other threads too; `read` reads the settings again.
+
+    Raises SettingsError, StoreError.
+    """
     assert_compiled_parser()
     sys.setswitchinterval(WRITER_TURN_S)
     refuse_unusable(settings)
@@ -111,9 +121,10 @@ async def start(settings: Settings, *, wall: Callable[[], UnixMs] = unix_ms) -> 
     doors = Doors(
         settings, credentials, _beyond(assembly), metrics=metrics, now=assembly.flow.world.now, wall=wall
     )
+    reloader = Reloader(settings, read or (lambda: settings), _parts(assembly, doors, wall), metrics=metrics)
     try:
         await assembly.start()
-        sites = await _listen(settings, assembly, doors, lag)
+        sites = await _listen(settings, assembly, doors, lag, reloader)
     except BaseException:
         await assembly.close()
         raise
@@ -121,23 +132,57 @@ async def start(settings: Settings, *, wall: Callable[[], UnixMs] = unix_ms) -> 
     _settle_memory()
     if credentials.is_open:
         log.warning("no source is configured: every caller on this machine may post, and none from elsewhere")
-    return Relay(settings, assembly, doors, lag, *sites)
+    return Relay(settings, assembly, doors, lag, *sites, reloader)
 
 
-async def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
-    """Run until SIGTERM or SIGINT; says one `ready …` line when both listeners accept. A second signal ends at once."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    relay = await start(settings)
+async def serve(
+    settings: Settings, *, say: Callable[[str], None], read: Callable[[], Settings] | None = None
+) -> None:
+    """Run until SIGTERM or SIGINT; says one `ready …` line when both listeners accept. A second signal ends at once.
+
+    SIGHUP has the settings read again.
+    """
+    loop, stop, hangup = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    relay = await start(settings, read=read)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, number)
-    loop.add_signal_handler(
-        signal.SIGHUP, log.warning, "reload is not known: restart to read the settings again"
-    )
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    reloading = asyncio.create_task(_reload_on(hangup, relay.reloader), name="reload")
     say(f"ready public={relay.public.url} operations={relay.operations.url}")
     await stop.wait()
     log.info("stopping")
+    reloading.cancel()
     await relay.stop()
     log.info("stopped")
+
+
+async def _reload_on(hangup: asyncio.Event, reloader: Reloader) -> None:
+    """Signals that come during a reload make one more, however many they are."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        with suppress(SettingsError):  # the reloader has said it
+            await reloader.reload()
+
+
+def _parts(
+    assembly: Assembly, doors: Doors, wall: Callable[[], UnixMs]
+) -> tuple[Callable[[Settings], Take], ...]:
+    """Who takes over settings that were read again."""
+
+    def callers(fresh: Settings) -> Take:
+        refuse_unusable(fresh)
+        credentials, clocks = Credentials(fresh, wall=wall), trusted_clocks(fresh)
+
+        def take() -> None:
+            doors.credentials, assembly.flow.trusted_clocks = credentials, clocks
+
+        return take
+
+    def level(fresh: Settings) -> Take:
+        return lambda: logging.getLogger().setLevel(fresh.logging.level.upper())
+
+    return callers, level
 
 
 def _settle_memory() -> None:
@@ -153,17 +198,19 @@ def _on_signal(stop: asyncio.Event, number: int) -> None:
     stop.set()
 
 
-async def _listen(settings: Settings, assembly: Assembly, doors: Doors, lag: LoopLag) -> tuple[Site, Site]:
+async def _listen(
+    settings: Settings, assembly: Assembly, doors: Doors, lag: LoopLag, reloader: Reloader
+) -> tuple[Site, Site]:
     """(public, operations); operations first, so that a probe sees the relay before its callers do."""
 
     def health() -> Health:
         serving = Check(
             "serving", not doors.is_draining, "the relay is stopping" if doors.is_draining else ""
         )
-        return Health(lag.lag_ms, (serving, *assembly.checks()))
+        return Health(lag.lag_ms, (serving, *assembly.checks()), reloader.generation)
 
     metrics, now = assembly.metrics, assembly.flow.world.now
-    operator = OperatorDoors(settings.operations, assembly, health=health)
+    operator = OperatorDoors(settings.operations, assembly, health=health, reload=reloader.reload)
     operations = await Site.open(
         Listener(operator, settings.server, metrics=metrics, now=now),
         settings.operations.host,
@@ -204,50 +251,3 @@ def _check_address(assembly: Assembly) -> Callable[[str, Address], str | None]:
         return None if is_alive else flow.platforms[gateway].gateway.validate(address)
 
     return check
-
-
-def refuse_unusable(settings: Settings) -> None:
-    """Raises SettingsError with every reason why a relay could not start with these settings; starts nothing."""
-    problems = []
-    for look in (
-        _refuse_open_operations,
-        _refuse_no_gateway,
-        _refuse_base_urls,
-        _refuse_callers,
-        _refuse_targets,
-    ):
-        try:
-            look(settings)
-        except SettingsError as why:
-            problems.append(str(why))
-    if problems:
-        raise SettingsError("\n".join(problems))
-
-
-def _refuse_no_gateway(settings: Settings) -> None:
-    if not settings.gateways:
-        raise SettingsError(NO_GATEWAY)
-
-
-def _refuse_base_urls(settings: Settings) -> None:
-    for name, one in settings.gateways.items():
-        problem = base_url_problem(one.base_url, allow_http=one.allow_http)
-        if problem is not None:
-            raise SettingsError(f"gateways.{name}.base_url: {problem}")
-
-
-def _refuse_callers(settings: Settings) -> None:
-    Credentials(settings, wall=unix_ms)
-
-
-def _refuse_targets(settings: Settings) -> None:
-    """An endpoint whose secret is made at the first start is judged then."""
-    targets_of({name: one for name, one in settings.endpoints.items() if one.secrets})
-
-
-def _refuse_open_operations(settings: Settings) -> None:
-    if not is_loopback(settings.operations.host):
-        raise SettingsError(
-            "operations.host: this listener asks nobody who they are, so it listens on loopback only; "
-            "reach it through a tunnel or a proxy that does ask"
-        )

@@ -93,9 +93,7 @@ class Assembly:
             watch=self.observer,
             max_sessions=settings.server.max_sessions,
             gate_at=_first_send_at(outbox.last_alive, world, settings),
-            trusted_clocks=frozenset(
-                n for n, source in settings.sources.items() if source.clock == "trusted"
-            ),
+            trusted_clocks=trusted_clocks(settings),
         )
         self._carrier = Carrier(self.flow)
         self.orders = Orders(self.flow, self._carrier)
@@ -186,6 +184,11 @@ class Assembly:
             (name,): one.throttle.headroom / self.settings.gateways[name].burst
             for name, one in self._joined.items()
         }
+
+
+def trusted_clocks(settings: Settings) -> frozenset[str]:
+    """The sources whose own times order their events."""
+    return frozenset(name for name, source in settings.sources.items() if source.clock == "trusted")
 
 
 def _gateway_check(name: str, gateway: GuestGateway) -> Check:

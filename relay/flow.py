@@ -105,7 +105,8 @@ class Flow:
         self._record = record
         self.watch = watch
         self._gate_at = gate_at
-        self._trusted_clocks = trusted_clocks
+        self.trusted_clocks = trusted_clocks
+        """Sources whose `at` orders their events; may be replaced at any time."""
         self._reaches = {name: self._reach_of(platform.gateway) for name, platform in platforms.items()}
 
     # Accept.
@@ -190,7 +191,7 @@ class Flow:
         return verdict
 
     def _is_too_old(self, activity: Activity) -> bool:
-        if activity.at is None or activity.source not in self._trusted_clocks:
+        if activity.at is None or activity.source not in self.trusted_clocks:
             return False
         return self.world.wall() - activity.at > self.timings.stop_after_ms
 

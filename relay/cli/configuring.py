@@ -39,7 +39,7 @@ def init(path: Path) -> None:
 @ending_well
 def check(config: Path | None) -> None:
     """Say whether the relay would start with these settings, and every reason why not."""
-    from relay.app import refuse_unusable  # noqa: PLC0415 - loads the server's modules
+    from relay.prerequisites import refuse_unusable  # noqa: PLC0415 - loads the server's modules
 
     refuse_unusable(settings_read(config))
     click.echo("the settings are usable", err=True)

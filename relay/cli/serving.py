@@ -6,7 +6,16 @@ from urllib.parse import urlsplit
 
 import click
 
-from relay.cli.common import CANNOT, NO, config_option, ending_well, fail, run_loop, settings_in_force
+from relay.cli.common import (
+    CANNOT,
+    NO,
+    config_option,
+    ending_well,
+    fail,
+    run_loop,
+    settings_in_force,
+    settings_read,
+)
 
 
 @click.command()
@@ -23,7 +32,7 @@ def serve(config: Path | None) -> None:
 
     settings = settings_in_force(config)
     logs.setup(settings.logging.level, settings.logging.log_ids)
-    run_loop(app.serve(settings, say=click.echo))
+    run_loop(app.serve(settings, say=click.echo, read=lambda: settings_read(config)))
 
 
 @click.command()

@@ -22,10 +22,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What `GET /healthz` and `GET /readyz` answer."""
+    """What `GET /healthz` and `GET /readyz` answer. `generation` counts the settings the process has run with."""
 
     lag_ms: Ms
     checks: tuple[Check, ...] = ()
+    generation: int = 1
 
     @property
     def is_alive(self) -> bool:
@@ -40,6 +41,7 @@ class Health:
         return {
             "status": "ready" if self.is_ready else "not ready",
             "lagMs": round(self.lag_ms, 1),
+            "configGeneration": self.generation,
             "checks": [
                 {"name": check.name, "ok": check.is_ok, "reason": check.reason} for check in self.checks
             ],

@@ -77,6 +77,11 @@ SESSIONS = Gauge("relay_sessions", "sessions alive by what they show", ("state",
 TICK_LAG = Gauge("relay_tick_lag_seconds", "how late the last tick of the wheel came")
 LOOP_LAG = Gauge("relay_loop_lag_seconds", "how late the event loop runs what is due")
 
+CONFIG_GENERATION = Gauge("relay_config_generation", "how many settings this process has run with, from 1")
+CONFIG_RELOADS = Counter(
+    "relay_config_reloads", "times the settings were read again: taken, unchanged, refused", ("outcome",)
+)
+
 OUTBOX_DELIVERIES = Gauge("relay_outbox_deliveries", "deliveries kept, by state", ("state",))
 OUTBOX_OLDEST = Gauge("relay_outbox_oldest_pending_seconds", "age of the oldest delivery not yet made")
 ATTEMPTS = Counter("relay_delivery_attempts", "attempts to deliver by outcome", ("endpoint", "outcome"))
@@ -96,7 +101,7 @@ NOT_RECORDED = Counter("relay_outbox_refused", "engagement events that could not
 SERIES: tuple[Series, ...] = (
     EVENTS, VERDICTS, REFUSED_REQUESTS, PARSE_ERRORS, FORGOTTEN_IDS,
     BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
-    SESSIONS, TICK_LAG, LOOP_LAG,
+    SESSIONS, TICK_LAG, LOOP_LAG, CONFIG_GENERATION, CONFIG_RELOADS,
     OUTBOX_DELIVERIES, OUTBOX_OLDEST, ATTEMPTS, ATTEMPT_SECONDS, ENDPOINT_DISABLED, LANE_FAULTS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,
 )  # fmt: skip
 """In the order they are shown."""

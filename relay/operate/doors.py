@@ -5,6 +5,7 @@
     GET /v1/audit  /v1/deliveries  /v1/endpoints         what was done, and what is left to do
     POST /v1/deliveries/{id}/replay                      send one that has ended once more
     POST /v1/endpoints/{name}/resume                     take back one that answered 410
+    POST /v1/reload                                      read the settings again
 
 The host rule is the public listener's: no page of another origin gets in, nor a request from another machine.
 """
@@ -21,7 +22,7 @@ from relay import __version__, wire
 from relay.assembly import Assembly
 from relay.core.delivery import State
 from relay.core.moments import RFC3339_PATTERN, UnixMs, from_rfc3339
-from relay.errors import Rejected, RelayError, Unavailable
+from relay.errors import Rejected, RelayError, SettingsError, Unavailable
 from relay.ingest.answers import problem, refusal, reply
 from relay.ingest.hosts import HostRule
 from relay.ingest.refusals import WrongMethod
@@ -41,10 +42,19 @@ Deed = Callable[[str, web.BaseRequest], Awaitable[web.StreamResponse]]
 class OperatorDoors:
     """Answers every request of the operations listener. `health` is asked each time."""
 
-    def __init__(self, settings: Operations, assembly: Assembly, *, health: Callable[[], Health]) -> None:
+    def __init__(
+        self,
+        settings: Operations,
+        assembly: Assembly,
+        *,
+        health: Callable[[], Health],
+        reload: Callable[[], Awaitable[tuple[int, tuple[str, ...]]]],
+    ) -> None:
+        """`reload` answers the generation and what changed, or raises SettingsError."""
         self._hosts = HostRule(settings.host, settings.allowed_hosts)
         self._assembly = assembly
         self._health = health
+        self._reload = reload
         self._doors: dict[str, Answer] = {
             "/healthz": self._alive,
             "/readyz": self._ready,
@@ -58,6 +68,7 @@ class OperatorDoors:
         self._deeds: dict[str, Deed] = {
             r"/v1/deliveries/(?P<what>[0-9]{1,18})/replay": self._replay,
             r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/resume": self._resume,
+            r"/v1/(?P<what>reload)": self._read_again,
         }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -172,6 +183,14 @@ class OperatorDoors:
         if name not in self._assembly.settings.endpoints:
             raise Rejected(404, "Unknown endpoint", "no endpoint of this name is configured")
         return reply(200, {"resumed": await self._assembly.outbox.enable(name)})
+
+    async def _read_again(self, _: str, _request: web.BaseRequest) -> web.Response:
+        """All of what changed is taken over, or none of it (422, each problem in a line)."""
+        try:
+            generation, changed = await self._reload()
+        except SettingsError as why:
+            raise Rejected(422, "Not taken over", str(why)) from why
+        return reply(200, {"generation": generation, "changed": list(changed)})
 
 
 def _check_method(request: web.BaseRequest, allowed: set[str]) -> None:

@@ -20,6 +20,7 @@ def test_what_is_shown_names_each_check_and_its_reason() -> None:
     assert shown == {
         "status": "not ready",
         "lagMs": 1.3,
+        "configGeneration": 1,
         "checks": [
             {"name": "outbox", "ok": True, "reason": ""},
             {"name": "gateway:guest", "ok": False, "reason": "circuit open since 4 s"},

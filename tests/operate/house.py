@@ -16,6 +16,7 @@ from relay.assembly import Assembly
 from relay.core.activity import Activity, Kind
 from relay.core.destination import LOOPBACK
 from relay.core.indicator import Address
+from relay.errors import SettingsError
 from relay.observe.health import Check, Health
 from relay.operate.doors import OperatorDoors
 from relay.sandbox.chaos import Chaos
@@ -47,6 +48,12 @@ class House:
     http: aiohttp.ClientSession
     health: Health = field(default_factory=lambda: Health(0.0, (Check("outbox", is_ok=True),)))
     url: str = ""
+    reload_problem: str | None = None
+
+    async def reload(self) -> tuple[int, tuple[str, ...]]:
+        if self.reload_problem:
+            raise SettingsError(self.reload_problem)
+        return 2, ("sources.desk.keys",)
 
     async def ask(self, path: str, method: str = "GET", **headers: str) -> Reply:
         async with self.http.request(method, self.url + path, headers=headers) as response:
@@ -97,7 +104,7 @@ async def house_at(folder: Path) -> AsyncIterator[House]:
         assembly = await Assembly.open(settings)
         await assembly.start()
         house = House(assembly, platform, receiver, http)
-        doors = OperatorDoors(Operations(), assembly, health=lambda: house.health)
+        doors = OperatorDoors(Operations(), assembly, health=lambda: house.health, reload=house.reload)
         runner = web.ServerRunner(web.Server(doors, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -170,3 +170,14 @@ async def test_a_deed_on_nothing_is_404(house: House, path: str, status: int) ->
 async def test_deeds_are_not_done_by_reading(house: House) -> None:
     reply = await house.ask("/v1/deliveries/1/replay")
     assert (reply.status, reply.headers["Allow"]) == (405, "POST")
+
+
+async def test_a_reload_says_what_it_took_over(house: House) -> None:
+    reply = await house.ask("/v1/reload", "POST")
+    assert (reply.status, reply.value) == (200, {"generation": 2, "changed": ["sources.desk.keys"]})
+
+
+async def test_a_refused_reload_says_why(house: House) -> None:
+    house.reload_problem = "server.port: only a restart takes it over"
+    reply = await house.ask("/v1/reload", "POST")
+    assert (reply.status, reply.value["detail"]) == (422, house.reload_problem)

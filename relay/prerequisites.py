@@ -1,0 +1,55 @@
+"""Could a relay start with these settings? Everything that can be known without starting one."""
+
+from relay.assembly import NO_GATEWAY, unix_ms
+from relay.errors import SettingsError
+from relay.gateway.http import base_url_problem
+from relay.ingest import Credentials
+from relay.outbox.targets import targets_of
+from relay.settings.models import Settings, is_loopback
+
+
+def refuse_unusable(settings: Settings) -> None:
+    """Raises SettingsError with every reason why a relay could not start with these settings; starts nothing."""
+    problems = []
+    for look in (
+        _refuse_open_operations,
+        _refuse_no_gateway,
+        _refuse_base_urls,
+        _refuse_callers,
+        _refuse_targets,
+    ):
+        try:
+            look(settings)
+        except SettingsError as why:
+            problems.append(str(why))
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def _refuse_no_gateway(settings: Settings) -> None:
+    if not settings.gateways:
+        raise SettingsError(NO_GATEWAY)
+
+
+def _refuse_base_urls(settings: Settings) -> None:
+    for name, one in settings.gateways.items():
+        problem = base_url_problem(one.base_url, allow_http=one.allow_http)
+        if problem is not None:
+            raise SettingsError(f"gateways.{name}.base_url: {problem}")
+
+
+def _refuse_callers(settings: Settings) -> None:
+    Credentials(settings, wall=unix_ms)
+
+
+def _refuse_targets(settings: Settings) -> None:
+    """An endpoint whose secret is made at the first start is judged then."""
+    targets_of({name: one for name, one in settings.endpoints.items() if one.secrets})
+
+
+def _refuse_open_operations(settings: Settings) -> None:
+    if not is_loopback(settings.operations.host):
+        raise SettingsError(
+            "operations.host: this listener asks nobody who they are, so it listens on loopback only; "
+            "reach it through a tunnel or a proxy that does ask"
+        )

@@ -1,0 +1,94 @@
+"""A running relay told to read its settings again."""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relay.ingest.keys import NewKey, new_key
+from tests.whole.process import until
+from tests.whole.town import BRISK, Reply, Town, event, town_at
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    async with town_at(tmp_path) as town:
+        yield town
+
+
+def key() -> NewKey:
+    return new_key("desk", random=secrets.token_bytes)
+
+
+def write(town: Town, *parts: str) -> None:
+    (town.home / "relay.toml").write_text("\n".join(parts))
+
+
+def bearer(one: NewKey) -> dict[str, str]:
+    return {"Authorization": f"Bearer {one.key}"}
+
+
+async def reload(town: Town, operations: str) -> Reply:
+    return await town.ask("POST", f"{operations}/v1/reload")
+
+
+async def test_a_key_is_revoked_by_deleting_its_line(town: Town) -> None:
+    old, new = key(), key()
+    write(town, old.toml)
+    async with town.relay(BRISK, RELAY_CONFIG="relay.toml") as relay:
+        assert (await town.post(relay, event(1), **bearer(old))).status == 202
+        assert (await town.post(relay, event(1), **bearer(new))).status == 401
+        write(town, new.toml)
+        assert (await reload(town, relay.operations)).value == {
+            "generation": 2,
+            "changed": ["sources.desk.keys"],
+        }
+        assert (await town.post(relay, event(1), **bearer(old))).status == 401
+        assert (await town.post(relay, event(1), **bearer(new))).status == 202
+
+
+async def test_a_file_that_is_wrong_keeps_the_old_settings_and_says_so(town: Town) -> None:
+    one = key()
+    write(town, one.toml)
+    async with town.relay(BRISK, RELAY_CONFIG="relay.toml") as relay:
+        for rubbish in ("[sources", '[logging]\nlevel = "loud"', "[audit]\nmax_rows = 5000"):
+            write(town, key().toml, rubbish)
+            reply = await reload(town, relay.operations)
+            assert (reply.status, reply.value["title"]) == (422, "Not taken over")
+            assert (await town.post(relay, event(1), **bearer(one))).status == 202
+        assert len(relay.logged("config.reloaded")) == 3
+        ready = (await town.look(relay, "/readyz")).value
+        assert (ready["status"], ready["configGeneration"]) == ("ready", 1)
+
+
+async def test_what_was_posted_before_a_reload_is_still_a_duplicate_after_it(town: Town) -> None:
+    write(town)
+    async with town.relay(BRISK, RELAY_CONFIG="relay.toml") as relay:
+        first = await town.post(relay, event(1, id="evt-1"))
+        write(town, '[logging]\nlevel = "warning"')
+        assert (await reload(town, relay.operations)).status == 200
+        again = await town.post(relay, event(1, id="evt-1"))
+        assert (first.value["duplicates"], again.value["duplicates"]) == (0, 1)
+
+
+async def test_a_hundred_hangups_half_of_them_with_rubbish_cost_no_event(town: Town) -> None:
+    one = key()
+    good = (one.toml + '[logging]\nlevel = "info"', one.toml + '[logging]\nlevel = "warning"')
+    write(town, good[0])
+    async with town.relay(BRISK, RELAY_CONFIG="relay.toml") as relay:
+        for number in range(100):
+            write(town, good[number // 2 % 2] if number % 2 else "[sources")
+            relay.send(signal.SIGHUP)
+            reply = await town.post(relay, event(number % 5, id=f"evt-{number}"), **bearer(one))
+            assert (reply.status, reply.value["accepted"]) == (202, 1)
+            await asyncio.sleep(0.005)
+        outcomes = await until(
+            lambda: {line["outcome"] for line in relay.logged("config.reloaded")}, within_s=5
+        )
+        assert "refused" in outcomes
+        write(town, good[0])
+        assert (await reload(town, relay.operations)).status == 200
+        assert await relay.stop() == 0
