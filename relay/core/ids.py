@@ -48,6 +48,13 @@ def path_segment(value: str) -> str:
     return quote(value, safe="")
 
 
+def uuid7_ms(text: str) -> UnixMs | None:
+    """When a UUID version 7 was made; None for any other text."""
+    if _UUID.fullmatch(text) is None or text[14] != "7":
+        return None
+    return int(text[:8] + text[9:13], 16)
+
+
 def uuid7(unix_ms: UnixMs, random_bits: int) -> str:
     """A UUID version 7 (RFC 9562 section 5.7): sorts by `unix_ms`, the low 74 bits of `random_bits` fill the rest."""
     time_bits = unix_ms & (1 << 48) - 1

@@ -20,6 +20,7 @@ from relay.core.indicator import Indicator
 from relay.core.moments import UnixMs
 from relay.errors import RelayError, Unavailable
 from relay.outbox.dispatcher import Dispatcher
+from relay.outbox.letters import Letters
 from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow, Depth, EndpointRow, Selection
 from relay.outbox.sqlite.ledger import Options
 from relay.outbox.sqlite.store import SqliteStore
@@ -64,6 +65,8 @@ class Outbox:
         store.on_work = self._dispatcher.wake
         self._upkeep: asyncio.Task[None] | None = None
         self._sessions_at_once = min(SESSIONS_AT_ONCE, max_queue // 2)
+        self.letters = Letters(store)
+        """What an operator does with what is kept."""
         self.last_alive: UnixMs | None = store.last_life.alive_until
         """The last instant until which a process before us said it may send; None for a new file. See `LastLife`."""
         self.was_clean: bool = store.last_life.was_clean
@@ -220,6 +223,7 @@ def _options(
             history_rows=settings.history_rows,
             audit_ms=int(audit.retention_days * DAY_MS),
             audit_rows=audit.max_rows,
+            attempts_bytes=settings.attempts_bytes,
         ),
         max_rows=settings.max_rows,
         max_queue=settings.max_queue,

@@ -1,6 +1,7 @@
 """What a store shows to people: its rows as values, and which of them are asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import StrEnum
 
 from relay.core.delivery import Failure, State, Trigger
 from relay.core.indicator import SessionKey
@@ -65,6 +66,31 @@ class AuditRow:
     message: str
     latency_ms: int
     attempts: int
+    row_id: int = 0
+    """Its place in the record: later rows have greater ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event as it was recorded. `source` is empty where an older release recorded it."""
+
+    event_id: str
+    event_type: str
+    gateway: str
+    source: str
+    recorded_at: UnixMs
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of an event at one endpoint. `waits_for` is the earlier event of its session that comes first;
+    `superseded_by` the one that took its place."""
+
+    delivery: DeliveryRow
+    budget_attempts: int
+    waits_for: str | None = None
+    superseded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +113,85 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which deliveries to list, newest first: all that is given must agree."""
+    """Which deliveries to list, newest first: all that is given must agree.
+
+    `before` is the delivery a page before this one ended with.
+    """
 
     state: State | None = None
     endpoint: str | None = None
     session: str | None = None
     since: UnixMs | None = None
     limit: int = 100
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AuditSelection:
-    """Which audit rows to list, newest first."""
+    """Which audit rows to list, newest first; `before` is the `row_id` a page before this one ended with."""
 
     session: str | None = None
     since: UnixMs | None = None
     limit: int = 100
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSelection:
+    """Which attempts of an endpoint to list, those of the newest deliveries first.
+
+    `before` is the delivery and number a page before this one ended with.
+    """
+
+    endpoint: str
+    since: UnixMs | None = None
+    limit: int = 100
+    before: tuple[int, int] | None = None
+
+
+DEAD = (State.EXHAUSTED, State.EXPIRED, State.SUPERSEDED, State.CANCELLED)
+"""Ends without success: what may be replayed or purged by a filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Which dead letters a deed is for: all that is given must agree. `event_type` may end in `*`.
+
+    `since` is inclusive, `until` exclusive; both are about when the event was recorded.
+    """
+
+    state: State = State.EXHAUSTED
+    endpoint: str | None = None
+    event_type: str | None = None
+    since: UnixMs | None = None
+    until: UnixMs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Keys of rows, in the order of the search. `go_on` is where to search on; None at the end."""
+
+    keys: tuple[int, ...]
+    go_on: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What went. `waiting_to_land`: deliveries on their way, which go when they have landed."""
+
+    events: int = 0
+    deliveries: int = 0
+    attempts: int = 0
+    audit_rows: int = 0
+    waiting_to_land: int = 0
+
+    def __add__(self, other: "Purged") -> "Purged":
+        return Purged(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+class Kept(StrEnum):
+    """The tables that hold rows of a session."""
+
+    DELIVERIES = "deliveries"
+    AUDIT = "audit"
+    SESSIONS = "sessions"

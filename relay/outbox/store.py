@@ -22,11 +22,18 @@ from relay.core.moments import Ms, UnixMs
 from relay.outbox.rows import (
     Attempt,
     AttemptRow,
+    AttemptSelection,
     AuditRow,
     AuditSelection,
     DeliveryRow,
     Depth,
     EndpointRow,
+    EventRow,
+    Fate,
+    Found,
+    Kept,
+    Pick,
+    Purged,
     Selection,
 )
 
@@ -176,6 +183,25 @@ class OutboxStore(Protocol):
         """Ends a lease and records its attempt, durably."""
         ...
 
+    async def replay_all(self, deliveries: tuple[int, ...], state: State) -> int:
+        """`replay` for those still in `state`, in one commit: how many they were. Order is that of the deliveries."""
+        ...
+
+    async def purge(self, deliveries: tuple[int, ...], state: State | None) -> Purged:
+        """Forgets deliveries still in `state`, or in any where it is None, with all that hangs on them, in one commit.
+
+        One on its way goes when it has landed, however it lands, also over a restart; it is not tried again.
+        """
+        ...
+
+    async def purge_audit(self, rows: tuple[int, ...]) -> int:
+        """Forgets rows of the audit, in one commit."""
+        ...
+
+    async def forget_guests(self, sessions: tuple[int, ...]) -> int:
+        """Forgets who the guests of these sessions were; their numbers go on."""
+        ...
+
     async def replay(self, delivery_id: int) -> bool:
         """Gives a delivery that has ended a new budget; False where there is none such. Id and bytes stay."""
         ...
@@ -196,7 +222,25 @@ class OutboxStore(Protocol):
 
     async def deliveries(self, selection: Selection) -> list[DeliveryRow]: ...
 
+    async def delivery(self, delivery_id: int) -> tuple[DeliveryRow, bytes] | None:
+        """With its event's body."""
+        ...
+
     async def attempts(self, delivery_id: int) -> list[AttemptRow]: ...
+
+    async def endpoints_attempts(self, selection: AttemptSelection) -> list[AttemptRow]: ...
+
+    async def picked(self, pick: Pick, *, after: int, most: int) -> Found:
+        """A part of the dead letters asked for, oldest first, from `after` (0 at first) on."""
+        ...
+
+    async def of_session(self, kept: Kept, session: str, gateway: str | None, *, below: int | None) -> Found:
+        """A part of a session's rows, newest first, below `below` (None at first). No gateway: in any."""
+        ...
+
+    async def event(self, event_id: str, recorded_at: UnixMs) -> tuple[EventRow, list[Fate]] | None:
+        """An event by its id and the time in it, and what became of it at each endpoint that wanted it."""
+        ...
 
     async def audit(self, selection: AuditSelection) -> list[AuditRow]: ...
 

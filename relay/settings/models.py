@@ -149,6 +149,8 @@ class Outbox(Section):
     history_rows: int = Field(200_000, ge=0)
     """Ended deliveries kept within their retention, dead letters apart: about 256 MiB with their attempts."""
     dead_letter_days: float = Field(30.0, gt=0, le=3650)
+    attempts_bytes: int = Field(268_435_456, ge=1_048_576)
+    """The attempts' log, kept as long as what has ended; past it the oldest go, never those of a live delivery."""
 
 
 class Audit(Section):

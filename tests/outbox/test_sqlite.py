@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from relay.core.delivery import Filter, State
+from relay.core.ids import uuid7
 from relay.core.indicator import Indicator
 from relay.errors import OutboxFull, StoreError, Unavailable
 from relay.outbox.rows import Selection
@@ -24,6 +25,7 @@ from relay.outbox.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
 from relay.outbox.store import Listener, OutboxStore
+from tests.conformance.letters import LettersSuite
 from tests.conformance.outbox_store import (
     FILTERS,
     Clock,
@@ -89,9 +91,9 @@ class Disk:
             copy.replace(self.folder / copy.name)
         taken.rmdir()
 
-    def _id(self, _at: int) -> str:
+    def _id(self, at: int) -> str:
         self._ids += 1
-        return f"msg_{self._ids:06d}"
+        return f"msg_{uuid7(at, self._ids)}"
 
 
 @pytest.fixture(params=[True, False], ids=["inline", "thread"])
@@ -100,6 +102,10 @@ def medium(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
 
 
 class TestSqlite(OutboxStoreSuite):
+    pass
+
+
+class TestSqliteLetters(LettersSuite):
     pass
 
 

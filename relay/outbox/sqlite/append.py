@@ -19,9 +19,9 @@ from relay.outbox.sqlite.numbers import Numbers, Step
 from relay.outbox.sqlite.tally import Row, Tally
 from relay.outbox.store import Recorded
 
-ADD_EVENT = (
-    "INSERT INTO events (id, event_id, type, recorded_at, traceparent, body) VALUES (?, ?, ?, ?, ?, ?)"
-)
+ADD_EVENT = """
+    INSERT INTO events (id, event_id, type, recorded_at, traceparent, body, source) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 # The greatest of a list, and not coalesced with a scalar query: measured at 4 us a delivery, the other way at 25.
 ADD_DELIVERY = """
     INSERT INTO deliveries (event, endpoint, gateway, session_id, state, due)
@@ -129,7 +129,8 @@ class Recorder:
                 continue
             event_id, key = self._new_id(now), self._tally.next_event
             self._tally.next_event += 1
-            events.append((key, event_id, event, now, _traceparent(fact), _body(fact, event, number)))
+            body = _body(fact, event, number)
+            events.append((key, event_id, event, now, _traceparent(fact), body, fact.source))
             for endpoint in endpoints:
                 rows = cancelled if endpoint in self._tally.disabled else due
                 rows.append((key, endpoint, *fact.key, now))

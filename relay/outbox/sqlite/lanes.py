@@ -10,7 +10,8 @@ import apsw
 
 from relay.core.delivery import LIVE, State, Trigger, overtaken_at
 from relay.core.moments import UnixMs
-from relay.outbox.sqlite.tally import Row, Tally
+from relay.outbox.sqlite.drop import drop
+from relay.outbox.sqlite.tally import ATTEMPT_ROW_BYTES, Row, Tally
 from relay.outbox.store import Claimed, Lease, Settled, Settlement, Want
 
 DUE = """
@@ -54,6 +55,7 @@ REPLAY = """
         ) THEN NULL ELSE ?2 END
     WHERE id = ?1
 """
+IN_STATE = "SELECT id FROM deliveries WHERE id = ? AND state = ?"
 RELEASE_STUCK = """
     UPDATE deliveries SET due = ?1 WHERE id IN (
         SELECT min(id) FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL AND overtaken_at IS NULL
@@ -141,15 +143,23 @@ class Lanes:
             return Settled(is_ours=False)
         ((overtaken,),) = found
         self._tally.move(State.INFLIGHT, settlement.state)
-        self._connection.execute(ADD_ATTEMPT, _attempt_row(settlement))
         if settlement.disables_endpoint:
             self._disable(lease.endpoint, now)
+        if lease.delivery_id in self._tally.doomed:
+            return self._bury(lease, now, is_overtaken=overtaken is not None)
+        self._connection.execute(ADD_ATTEMPT, _attempt_row(settlement))
+        self._tally.attempts_bytes += ATTEMPT_ROW_BYTES + len(settlement.attempt.excerpt)
         if overtaken is not None:  # the others have gone on without it
             return Settled(is_ours=True)
         free_at = now if due is None else self._overtaken(lease, due)
         return Settled(
             is_ours=True, releases_next=free_at is not None and self._release_next(lease, max(now, free_at))
         )
+
+    def _bury(self, lease: Lease, now: UnixMs, *, is_overtaken: bool) -> Settled:
+        """It was purged while it was on its way: however it went, it has landed and nothing of it is kept."""
+        drop(self._connection, self._tally, [lease.delivery_id])
+        return Settled(is_ours=True, releases_next=not is_overtaken and self._release_next(lease, now))
 
     def _overtaken(self, lease: Lease, due: UnixMs) -> UnixMs | None:
         """From when on the lane goes on without a delivery that is due again at `due`; None if it waits for it."""
@@ -191,6 +201,16 @@ class Lanes:
             self._tally.move(State(state), State.PENDING)
             return str(endpoint)
         return None
+
+    def replay_slices(self, slices: Sequence[tuple[tuple[int, ...], State]]) -> list[list[str]]:
+        """Of each slice the endpoints of those that waited in its state, and wait again now; one for each delivery."""
+        return [self._replay_slice(deliveries, state) for deliveries, state in slices]
+
+    def _replay_slice(self, deliveries: Sequence[int], state: State) -> list[str]:
+        rows: list[Row] = self._connection.executemany(
+            IN_STATE, [(one, state) for one in deliveries]
+        ).fetchall()
+        return [endpoint for (one,) in rows if (endpoint := self._replay(one)) is not None]
 
     def void_leases(self, _: Sequence[None]) -> list[int]:
         """Gives every lease back; the process that held them is gone, or about to be."""

@@ -26,6 +26,7 @@ from relay.outbox.sqlite.file import (
 )
 from relay.outbox.sqlite.lanes import Lanes
 from relay.outbox.sqlite.numbers import Numbers
+from relay.outbox.sqlite.purge import Purge
 from relay.outbox.sqlite.sweep import Keep, Sweep, left_behind
 from relay.outbox.sqlite.tally import Tally
 from relay.outbox.store import LastLife
@@ -83,18 +84,21 @@ class Ledger:
             wall=wall,
         )
         self.lanes = Lanes(self._connection, self.tally, wall=wall, claims=itertools.count(life << 32))
+        self.purge = Purge(self._connection, self.tally, wall=wall)
         unknown = left_behind(self._connection, options.filters)
         _warn_of(unknown)
         self.sweep = Sweep(
             self._connection,
             self.tally,
             self._numbers,
+            self.purge,
             options.keep,
             wall=wall,
             unknown=frozenset(unknown),
         )
         with self._connection:
             self.lanes.void_leases([None])
+            self.purge.bury(wall())
             self.mark([(CLEAN_STOP, 0), (LIFE, life)])
         self._checkpoints = Checkpoints(self._connection, options.path, inline=options.inline)
 

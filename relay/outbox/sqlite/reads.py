@@ -9,6 +9,7 @@ from relay.core.moments import UnixMs
 from relay.outbox.rows import (
     Attempt,
     AttemptRow,
+    AttemptSelection,
     AuditRow,
     AuditSelection,
     DeliveryRow,
@@ -18,23 +19,40 @@ from relay.outbox.rows import (
 from relay.outbox.sqlite.tally import Row
 from relay.outbox.store import OpenSession
 
-DELIVERIES = """
-    SELECT d.id, e.event_id, e.type, d.endpoint, d.gateway, d.session_id, d.state, d.attempts, e.recorded_at,
-           d.due, d.finished_at, a.status, a.failure
-    FROM deliveries d JOIN events e ON e.id = d.event
-    LEFT JOIN attempts a ON a.delivery = d.id AND a.number = d.attempts
-    WHERE (?1 IS NULL OR d.state = ?1) AND (?2 IS NULL OR d.endpoint = ?2) AND (?3 IS NULL OR d.session_id = ?3)
-      AND (?4 IS NULL OR e.recorded_at >= ?4)
-    ORDER BY d.id DESC LIMIT ?5
+STRETCH_ROWS = 20_000
+"""Looked through in one read: about 10 ms. While a read is open the log cannot begin anew, so a long search is many."""
+
+DELIVERY_COLUMNS = """
+    d.id, e.event_id, e.type, d.endpoint, d.gateway, d.session_id, d.state, d.attempts, e.recorded_at, d.due,
+    d.finished_at, a.status, a.failure
 """
+DELIVERIES = f"""
+    SELECT {DELIVERY_COLUMNS} FROM deliveries d CROSS JOIN events e ON e.id = d.event
+    LEFT JOIN attempts a ON a.delivery = d.id AND a.number = d.attempts
+    WHERE d.id < ?1 AND d.id >= ?2 AND (?3 IS NULL OR d.state = ?3) AND (?4 IS NULL OR d.endpoint = ?4)
+      AND (?5 IS NULL OR d.session_id = ?5) AND (?6 IS NULL OR e.recorded_at >= ?6)
+    ORDER BY d.id DESC LIMIT ?7
+"""  # noqa: S608 - our own columns
+DELIVERY = f"""
+    SELECT {DELIVERY_COLUMNS}, e.body FROM deliveries d JOIN events e ON e.id = d.event
+    LEFT JOIN attempts a ON a.delivery = d.id AND a.number = d.attempts WHERE d.id = ?
+"""  # noqa: S608 - our own columns
 ATTEMPTS = """
-    SELECT number, trigger, started_at, status, failure, headers_ms, total_ms, excerpt
+    SELECT delivery, number, trigger, started_at, status, failure, headers_ms, total_ms, excerpt
     FROM attempts WHERE delivery = ? ORDER BY number
 """
 AUDIT = """
-    SELECT audit_id, at, gateway, session_id, guest_id, source, indicator, duration_ms, cause, success, status,
+    SELECT id, audit_id, at, gateway, session_id, guest_id, source, indicator, duration_ms, cause, success, status,
            error, message, latency_ms, attempts
-    FROM audit WHERE (?1 IS NULL OR session_id = ?1) AND (?2 IS NULL OR at >= ?2) ORDER BY id DESC LIMIT ?3
+    FROM audit WHERE id < ?1 AND id >= ?2 AND (?3 IS NULL OR session_id = ?3) AND (?4 IS NULL OR at >= ?4)
+    ORDER BY id DESC LIMIT ?5
+"""
+ENDPOINTS_ATTEMPTS = """
+    SELECT a.delivery, a.number, a.trigger, a.started_at, a.status, a.failure, a.headers_ms, a.total_ms, a.excerpt
+    FROM attempts a CROSS JOIN deliveries d ON d.id = a.delivery
+    WHERE (a.delivery, a.number) < (?1, ?2) AND a.delivery >= ?3 AND d.endpoint = ?4
+      AND (?5 IS NULL OR a.started_at >= ?5)
+    ORDER BY a.delivery DESC, a.number DESC LIMIT ?6
 """
 OPEN_SESSIONS = """
     SELECT gateway, session_id, guest_id, source FROM sessions WHERE state <> 'typing_stopped' ORDER BY id LIMIT ?
@@ -52,16 +70,42 @@ class Reads:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
 
-    def deliveries(self, selection: Selection) -> list[DeliveryRow]:
-        asked = (selection.state, selection.endpoint, selection.session, selection.since, selection.limit)
-        return list(map(_delivery, self._connection.execute(DELIVERIES, asked)))
+    def deliveries(self, selection: Selection, below: int | None) -> tuple[list[DeliveryRow], int | None]:
+        """One stretch of the search, and where the next begins: None at the end of the search."""
+        first, below = self._stretch("deliveries", below)
+        narrowed = (selection.state, selection.endpoint, selection.session, selection.since)
+        found = self._connection.execute(DELIVERIES, (below, first, *narrowed, selection.limit))
+        return list(map(delivery_row, found)), first if first > 0 else None
+
+    def delivery(self, delivery_id: int) -> tuple[DeliveryRow, bytes] | None:
+        """With its event's body."""
+        rows: list[Row] = self._connection.execute(DELIVERY, (delivery_id,)).fetchall()
+        return next(((delivery_row(row[:-1]), row[-1]) for row in rows), None)
 
     def attempts(self, delivery_id: int) -> list[AttemptRow]:
-        return list(_attempts(delivery_id, self._connection.execute(ATTEMPTS, (delivery_id,))))
+        return list(_attempts(self._connection.execute(ATTEMPTS, (delivery_id,))))
 
-    def audit(self, selection: AuditSelection) -> list[AuditRow]:
-        asked = (selection.session, selection.since, selection.limit)
-        return list(map(_audit, self._connection.execute(AUDIT, asked)))
+    def endpoints_attempts(
+        self, selection: AttemptSelection, below: int | None
+    ) -> tuple[list[AttemptRow], int | None]:
+        """As `deliveries`; `below` is a delivery."""
+        first, below = self._stretch("deliveries", below)
+        last = min((below, 0), selection.before or (below, 0))
+        asked = (*last, first, selection.endpoint, selection.since, selection.limit)
+        found = self._connection.execute(ENDPOINTS_ATTEMPTS, asked)
+        return list(_attempts(found)), first if first > 0 else None
+
+    def audit(self, selection: AuditSelection, below: int | None) -> tuple[list[AuditRow], int | None]:
+        """As `deliveries`."""
+        first, below = self._stretch("audit", below)
+        asked = (below, first, selection.session, selection.since, selection.limit)
+        return list(map(_audit, self._connection.execute(AUDIT, asked))), first if first > 0 else None
+
+    def _stretch(self, table: str, below: int | None) -> tuple[int, int]:
+        """(first key, one past the last) of what is looked through in one go, from the newest row down."""
+        if below is None:
+            below = 1 + (self._connection.execute(f"SELECT max(id) FROM {table}").get or 0)  # noqa: S608 - our names
+        return max(0, below - STRETCH_ROWS), below
 
     def open_sessions(self, limit: int) -> list[OpenSession]:
         rows = self._connection.execute(OPEN_SESSIONS, (limit,))
@@ -79,21 +123,35 @@ class Reads:
         self._connection.close()
 
 
-def _delivery(row: Row) -> DeliveryRow:
+def delivery_row(row: Row) -> DeliveryRow:
+    """Of `DELIVERY_COLUMNS`."""
     delivery_id, event_id, event_type, endpoint, gateway, session, state, *rest = row
     return DeliveryRow(delivery_id, event_id, event_type, endpoint, (gateway, session), State(state), *rest)
 
 
-def _attempts(delivery_id: int, rows: Iterable[Row]) -> Iterator[AttemptRow]:
-    for number, trigger, started_at, status, failure, headers_ms, total_ms, excerpt in rows:
+def _attempts(rows: Iterable[Row]) -> Iterator[AttemptRow]:
+    for delivery_id, number, trigger, started_at, status, failure, headers_ms, total_ms, excerpt in rows:
         went = Failure(failure) if failure else None
         attempt = Attempt(started_at, status, went, headers_ms, total_ms, excerpt)
         yield AttemptRow(delivery_id, number, Trigger(trigger), attempt)
 
 
 def _audit(row: Row) -> AuditRow:
-    audit_id, at, gateway, session, guest, source, indicator, duration_ms, cause, success, *outcome = row
+    (
+        row_id,
+        audit_id,
+        at,
+        gateway,
+        session,
+        guest,
+        source,
+        indicator,
+        duration_ms,
+        cause,
+        success,
+        *outcome,
+    ) = row
     key = (gateway, session)
     status, error, message, latency_ms, attempts = outcome
     sent = (audit_id, at, key, guest, source, indicator, duration_ms, cause)
-    return AuditRow(*sent, bool(success), status, error, message, latency_ms, attempts)
+    return AuditRow(*sent, bool(success), status, error, message, latency_ms, attempts, row_id)

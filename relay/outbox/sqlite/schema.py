@@ -107,7 +107,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX deliveries_lane ON deliveries (endpoint, gateway, session_id, overtaken_at)
         WHERE finished_at IS NULL;
     """,
-    # An endpoint has a row from its first day on, and a delivery may have an end of its own.
+    # An endpoint has a row from its first day on, and a delivery may have an end of its own. An event knows its
+    # source, so that it can be told why an endpoint did not want it. `doomed` are purged once they have landed.
     """
     ALTER TABLE deliveries ADD COLUMN expires_at INTEGER;
     CREATE INDEX deliveries_expiring ON deliveries (expires_at)
@@ -115,6 +116,8 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE endpoints ADD COLUMN state TEXT NOT NULL DEFAULT 'disabled';
     ALTER TABLE endpoints ADD COLUMN last_success INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE endpoints ADD COLUMN first_exhausted INTEGER;
+    ALTER TABLE events ADD COLUMN source TEXT NOT NULL DEFAULT '';
+    CREATE TABLE doomed (delivery INTEGER PRIMARY KEY) STRICT;
     """,
 )
 """Step n makes a file of version n one of version n + 1. A step once released is never edited."""

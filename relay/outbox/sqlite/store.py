@@ -12,6 +12,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 import apsw
@@ -22,16 +23,33 @@ from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs
 from relay.errors import OutboxFull, RelayError
 from relay.outbox.holder import Hold
-from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow, Depth, EndpointRow, Selection
+from relay.outbox.rows import (
+    AttemptRow,
+    AttemptSelection,
+    AuditRow,
+    AuditSelection,
+    DeliveryRow,
+    Depth,
+    EndpointRow,
+    EventRow,
+    Fate,
+    Found,
+    Kept,
+    Pick,
+    Purged,
+    Selection,
+)
 from relay.outbox.sqlite.append import Lost, RowsFull
 from relay.outbox.sqlite.file import open_for_reading, translated
+from relay.outbox.sqlite.finds import Finds
 from relay.outbox.sqlite.ledger import ALIVE_UNTIL, Ledger, Options
+from relay.outbox.sqlite.purge import Slice
 from relay.outbox.sqlite.reads import Reads
 from relay.outbox.store import Claimed, LastLife, Listener, OpenSession, Recorded, Settled, Settlement, Want
 from relay.outbox.writer import Done, Writer
 
 T = TypeVar("T")
-U = TypeVar("U")
+S = TypeVar("S", Selection, AttemptSelection, AuditSelection)
 
 
 class SqliteStore:
@@ -53,7 +71,8 @@ class SqliteStore:
         self._listener = listener
         self._lost: Counter[SessionKey] = Counter()
         self._trouble: str | None = None
-        self._reads = Reads(open_for_reading(options.path))
+        reader = open_for_reading(options.path)
+        self._reads, self._finds = Reads(reader), Finds(reader)
         self._reader = None if options.inline else ThreadPoolExecutor(1, thread_name_prefix="outbox-reader")
         self._append = ledger.recorder.append
         self._writer = Writer(
@@ -136,13 +155,44 @@ class SqliteStore:
         return await self._read(self._reads.open_sessions, limit)
 
     async def deliveries(self, selection: Selection) -> list[DeliveryRow]:
-        return await self._read(self._reads.deliveries, selection)
+        return await self._paged(self._reads.deliveries, selection, selection.before)
+
+    async def delivery(self, delivery_id: int) -> tuple[DeliveryRow, bytes] | None:
+        return await self._read(self._reads.delivery, delivery_id)
+
+    async def endpoints_attempts(self, selection: AttemptSelection) -> list[AttemptRow]:
+        below = None if selection.before is None else selection.before[0] + 1
+        return await self._paged(self._reads.endpoints_attempts, selection, below)
 
     async def attempts(self, delivery_id: int) -> list[AttemptRow]:
         return await self._read(self._reads.attempts, delivery_id)
 
     async def audit(self, selection: AuditSelection) -> list[AuditRow]:
-        return await self._read(self._reads.audit, selection)
+        return await self._paged(self._reads.audit, selection, selection.before)
+
+    async def picked(self, pick: Pick, *, after: int, most: int) -> Found:
+        return await self._read(self._finds.picked, pick, after, most)
+
+    async def of_session(self, kept: Kept, session: str, gateway: str | None, *, below: int | None) -> Found:
+        return await self._read(self._finds.of_session, kept, session, gateway, below)
+
+    async def replay_all(self, deliveries: tuple[int, ...], state: State) -> int:
+        endpoints = await self._writer.submit(self._ledger.lanes.replay_slices, (deliveries, state))
+        self.on_work(frozenset(endpoints))
+        return len(endpoints)
+
+    async def purge(self, deliveries: tuple[int, ...], state: State | None) -> Purged:
+        return await self._writer.submit(self._ledger.purge.deliveries, Slice(deliveries, state))
+
+    async def purge_audit(self, rows: tuple[int, ...]) -> int:
+        return await self._writer.submit(self._ledger.purge.audit, rows)
+
+    async def forget_guests(self, sessions: tuple[int, ...]) -> int:
+        return await self._writer.submit(self._ledger.purge.guests, sessions)
+
+    async def event(self, event_id: str, recorded_at: UnixMs) -> tuple[EventRow, list[Fate]] | None:
+        found = await self._read(self._finds.event, event_id, recorded_at)
+        return None if found is None else (found[1], await self._read(self._finds.fates, found[0]))
 
     async def disabled(self) -> list[EndpointRow]:
         return await self._read(self._reads.disabled)
@@ -173,6 +223,19 @@ class SqliteStore:
             return await asyncio.get_running_loop().run_in_executor(self._reader, query, *asked)
         except apsw.Error as why:
             raise translated(why) from why
+
+    async def _paged(
+        self, query: Callable[[S, int | None], tuple[list[T], int | None]], selection: S, below: int | None
+    ) -> list[T]:
+        """Stretch after stretch until there are as many rows as asked for."""
+        rows: list[T] = []
+        while len(rows) < selection.limit:
+            left = replace(selection, limit=selection.limit - len(rows))
+            found, below = await self._read(query, left, below)
+            rows += found
+            if below is None:
+                break
+        return rows
 
     def _batch_done(self, done: Done) -> None:
         """Before the futures resolve: whoever waits for one finds metrics, readiness and lanes already told."""

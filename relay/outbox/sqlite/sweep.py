@@ -11,21 +11,18 @@ import apsw
 
 from relay.core.delivery import LIVE, State
 from relay.core.moments import UnixMs
+from relay.outbox.sqlite.attempts import AttemptLog
+from relay.outbox.sqlite.drop import SLICE_ROWS, drop
 from relay.outbox.sqlite.lanes import RELEASE_NEXT
 from relay.outbox.sqlite.numbers import Numbers
+from relay.outbox.sqlite.purge import Purge
 from relay.outbox.sqlite.tally import Row, Tally
-
-SLICE_ROWS = 500
-"""Measured at 2 to 4 ms: under a slow commit's own length."""
 
 SESSION_KEPT_MS = 24 * 3_600_000
 """How long a stopped session's number goes on counting; one that returns later begins at 1 again."""
 
 ENDED = tuple(state for state in State if state not in LIVE)
-OLDEST = "SELECT id, event FROM deliveries WHERE state = ? AND finished_at <= ? ORDER BY finished_at LIMIT ?"
-FORGET_EVENT = """
-    DELETE FROM events WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1)
-"""
+OLDEST = "SELECT id FROM deliveries WHERE state = ? AND finished_at <= ? ORDER BY finished_at LIMIT ?"
 CANCEL = """
     UPDATE deliveries SET state = 'cancelled', due = NULL, finished_at = ?1
     WHERE id IN (SELECT id FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL AND state = 'pending' LIMIT ?3)
@@ -47,13 +44,17 @@ FORGET_SESSIONS = """
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How long and how much is kept. `history_rows` bounds what has ended and is no dead letter."""
+    """How long and how much is kept. `history_rows` bounds what has ended and is no dead letter.
+
+    Attempts are kept as long as what has ended, and the oldest go before that past `attempts_bytes`.
+    """
 
     ended_ms: UnixMs
     dead_letter_ms: UnixMs
     history_rows: int
     audit_ms: UnixMs
     audit_rows: int
+    attempts_bytes: int = 268_435_456
 
 
 def left_behind(connection: apsw.Connection, configured: Collection[str]) -> dict[str, int]:
@@ -69,6 +70,7 @@ class Sweep:
         connection: apsw.Connection,
         tally: Tally,
         numbers: Numbers,
+        purge: Purge,
         keep: Keep,
         *,
         wall: Callable[[], UnixMs],
@@ -78,6 +80,8 @@ class Sweep:
         self._connection = connection
         self._tally = tally
         self._numbers = numbers
+        self._purge = purge
+        self._attempts = AttemptLog(connection, tally, keep_ms=keep.ended_ms, keep_bytes=keep.attempts_bytes)
         self._keep = keep
         self._wall = wall
         self._unknown = unknown
@@ -92,7 +96,9 @@ class Sweep:
             *(self._forget_ended(state, now) for state in ENDED),
             self._forget_history(now),
             self._forget_audit(now),
+            self._attempts.sweep(now),
         ]
+        self._purge.bury(now)
         self._forget_sessions(now)
         if self._unknown:
             self._cancel_unclaimed(now)
@@ -133,13 +139,8 @@ class Sweep:
         return self._forget(max(history, key=history.__getitem__), now, min(excess, SLICE_ROWS))
 
     def _forget(self, state: State, until: UnixMs, most: int) -> int:
-        rows = self._connection.execute(OLDEST, (state.value, until, most)).fetchall()
-        deliveries = [(delivery,) for delivery, _ in rows]
-        self._connection.executemany("DELETE FROM attempts WHERE delivery = ?", deliveries)
-        self._connection.executemany("DELETE FROM deliveries WHERE id = ?", deliveries)
-        self._connection.executemany(FORGET_EVENT, [(event,) for _, event in rows])
-        self._tally.by_state[state] -= len(rows)
-        return len(rows)
+        rows: list[Row] = self._connection.execute(OLDEST, (state.value, until, most)).fetchall()
+        return drop(self._connection, self._tally, [delivery for (delivery,) in rows]).deliveries
 
     def _forget_audit(self, now: UnixMs) -> int:
         excess = self._tally.audit_rows - self._keep.audit_rows

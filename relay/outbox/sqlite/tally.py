@@ -13,13 +13,23 @@ from relay.core.delivery import COUNTS_AS_DEPTH, State
 
 Row = tuple[Any, ...]  # Any: the STRICT schema types the columns, apsw cannot
 
+ATTEMPT_ROW_BYTES = 64
+"""An attempt without its excerpt: key, times, trigger, class."""
+
+ATTEMPTS_BYTES = "SELECT count(*) * ? + coalesce(sum(length(excerpt)), 0) FROM attempts"
+
 
 @dataclass(slots=True)
 class Tally:
-    """`next_event` is the key of the event to come; `disabled` the endpoints that get no deliveries."""
+    """`next_event` is the key of the event to come; `disabled` the endpoints that get no deliveries.
+
+    `attempts_bytes` is what the attempts' rows come to; `doomed` are deliveries on their way that were purged.
+    """
 
     by_state: Counter[State] = field(default_factory=Counter)
     audit_rows: int = 0
+    attempts_bytes: int = 0
+    doomed: frozenset[int] = frozenset()
     next_event: int = 1
     disabled: frozenset[str] = frozenset()
 
@@ -29,6 +39,8 @@ class Tally:
         return cls(
             by_state=Counter({State(state): count for state, count in states}),
             audit_rows=connection.execute("SELECT count(*) FROM audit").get,
+            attempts_bytes=connection.execute(ATTEMPTS_BYTES, (ATTEMPT_ROW_BYTES,)).get,
+            doomed=frozenset(delivery for (delivery,) in connection.execute("SELECT delivery FROM doomed")),
             next_event=1 + (connection.execute("SELECT max(id) FROM events").get or 0),
             disabled=frozenset(name for (name,) in connection.execute("SELECT name FROM endpoints")),
         )
@@ -48,5 +60,7 @@ class Tally:
         """Back to a copy taken before a transaction that was undone."""
         self.by_state = earlier.by_state.copy()
         self.audit_rows = earlier.audit_rows
+        self.attempts_bytes = earlier.attempts_bytes
+        self.doomed = earlier.doomed
         self.next_event = earlier.next_event
         self.disabled = earlier.disabled
