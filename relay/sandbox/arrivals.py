@@ -9,7 +9,10 @@ from relay.core.moments import Ms, UnixMs
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One typing call. `is_applied`: the guest sees it, which a call answered 5xx or not at all may be too."""
+    """One typing call. `is_applied`: the guest sees it, which a call answered 5xx or not at all may be too.
+
+    In a conversation `session_id` is the conversation's, and `guest_id` the communication of the agent who types.
+    """
 
     at: Ms
     wall: UnixMs

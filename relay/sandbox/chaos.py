@@ -52,6 +52,19 @@ class Chaos(BaseModel):
     """Of every session not named in `sessions`; empty: such sessions are unknown (404)."""
     sessions: dict[str, str] = Field(default_factory=dict)
 
+    conversation_per_minute: int = Field(12, ge=1, le=100_000)
+    """Typing calls of one conversation that any rolling minute admits."""
+    client_per_minute: int = Field(300, ge=1, le=1_000_000)
+    """Calls about conversations that any rolling minute admits, of the client and of each signed-in agent."""
+    longest_duration_ms: int = Field(5000, ge=100, le=3_600_000)
+    """What a guest sees of a longer one. Whether the real platform honours more than 5 s is not known."""
+    ended_status: Literal[400, 404, 409] = 400
+    """The answer to typing on a leg that is disconnected: which one the real platform gives is not known."""
+    is_permitted: bool = True
+    """Whether callers have a permission to type in conversations."""
+    wants_users: bool = False
+    """Whether only a signed-in agent may type; whether the real platform takes a client's token is not known."""
+
     @classmethod
     def none(cls) -> Self:
         """A platform that behaves."""

@@ -1,4 +1,7 @@
-"""The stand-in platform's OAuth: client credentials in, bearer tokens out, each checked as the real ones are."""
+"""The stand-in platform's OAuth: client credentials in, bearer tokens out, each checked as the real ones are.
+
+A token is the client's own, or that of an agent who has signed in (which happens out of sight: `grant_user`).
+"""
 
 import binascii
 from base64 import b64decode
@@ -25,6 +28,7 @@ class Identity:
     granted: int = 0
     refused: int = 0
     _expires: dict[str, Ms] = field(default_factory=dict, repr=False)
+    _users: dict[str, str] = field(default_factory=dict, repr=False)
 
     def grant(
         self, form: Mapping[str, str], authorization: str | None, *, now: Ms, life_s: float
@@ -35,13 +39,28 @@ class Identity:
             self.refused += 1
             return refusal
         self.granted += 1
-        token = f"sandbox-token-{self.granted:06d}"
-        self._expires = {known: end for known, end in self._expires.items() if end > now - 60_000}
-        self._expires[token] = now + life_s * 1000
-        return {"access_token": token, "token_type": "bearer", "expires_in": int(life_s)}
+        return self._issued(f"sandbox-token-{self.granted:06d}", now, life_s)
+
+    def grant_user(self, user_id: str, *, now: Ms, life_s: float) -> dict[str, object]:
+        """A token of this agent's, as one that signed in has it."""
+        self.granted += 1
+        token = f"sandbox-user-token-{self.granted:06d}"
+        answer = self._issued(token, now, life_s)
+        self._users[token] = user_id
+        return answer
+
+    def user_of(self, authorization: str | None) -> str | None:
+        """The agent whose token this header carries; None for the client's own."""
+        return self._users.get((authorization or "").partition(" ")[2])
 
     def revoke_all(self) -> None:
         self._expires.clear()
+
+    def _issued(self, token: str, now: Ms, life_s: float) -> dict[str, object]:
+        self._expires = {known: end for known, end in self._expires.items() if end > now - 60_000}
+        self._users = {known: user for known, user in self._users.items() if known in self._expires}
+        self._expires[token] = now + life_s * 1000
+        return {"access_token": token, "token_type": "bearer", "expires_in": int(life_s)}
 
     def bearer_problem(self, authorization: str | None, now: Ms) -> tuple[str, str] | None:
         """(code, message) of the 401 that a call with this header deserves; None if its token is good."""

@@ -1,4 +1,6 @@
-"""A stand-in for the Guest API: strict about what it takes, and as unreliable as the real one.
+"""A stand-in for the messaging platform: strict about what it takes, and as unreliable as the real one.
+
+Here is the Guest API's contract; conversations, as the real platform has them, are `relay.sandbox.cloud`'s.
 
     POST /oauth/token                                     form or Basic; checks client, grant and scope
     GET  /api/v2/messaging/sessions/{sessionId}           {"status": …}
@@ -25,9 +27,11 @@ from relay.core.indicator import Indicator
 from relay.core.moments import Ms, UnixMs
 from relay.sandbox.arrivals import Arrival, visible_at
 from relay.sandbox.chaos import Chaos, Forced, Mischief
-from relay.sandbox.faults import Fault, forced_answer, json_answer, json_body, too_many
+from relay.sandbox.cloud import Cloud
+from relay.sandbox.faults import Fault, Limit, forced_answer, json_answer, json_body, stall, too_many
 from relay.sandbox.identity import Identity, Refusal
 from relay.sandbox.serving import Listener, unix_ms
+from relay.sandbox.stagehand import Stagehand
 
 KEPT_ARRIVALS = 100_000
 FIELDS = {"sessionId", "guestId", "type", "duration"}
@@ -72,6 +76,12 @@ class StandInPlatform:
         app.router.add_post("/oauth/token", self._token)
         app.router.add_get("/api/v2/messaging/sessions/{session_id}", self._session)
         app.router.add_post("/api/v2/messaging/guests/{guest_id}/typing", self._typing)
+        self.cloud = Cloud(self.identity, self.mischief, note=self._note, wall=wall)
+        self.cloud.add_routes(app)
+        self.stagehand = Stagehand(
+            self.cloud, self.identity, wall=wall, life_s=lambda: self.mischief.chaos.token_life_s
+        )
+        self.stagehand.add_routes(app)
         app.router.add_post("/sandbox/chaos", self._change)
         app.router.add_get("/sandbox/arrivals", self._list_arrivals)
         app.router.add_get("/sandbox/visible/{session_id}", self._visible)
@@ -159,9 +169,12 @@ class StandInPlatform:
             status=answer.status,
             is_applied=is_applied,
         )
+        self._note(arrival)
+        return arrival, answer
+
+    def _note(self, arrival: Arrival) -> None:
         self.arrivals.append(arrival)
         self._on_arrival(arrival)
-        return arrival, answer
 
     def _note_answered(self, session_id: str) -> None:
         self._answered_at.pop(session_id, None)
@@ -209,7 +222,7 @@ class StandInPlatform:
             raise Fault(409, "conflict", "The session is not active.")
         interval_ms = self.mischief.chaos.min_interval_ms
         if at < self._answered_at.get(session_id, float("-inf")) + interval_ms:
-            raise too_many(f"{interval_ms / 1000:g}", limit="session")
+            raise too_many(f"{interval_ms / 1000:g}", limit=Limit("session.typing.rate", "session", 1))
 
     def _status_of(self, session_id: str) -> str:
         chaos = self.mischief.chaos
@@ -226,9 +239,7 @@ class StandInPlatform:
             raise Fault(fault, "service.unavailable", "The service is unavailable.")
 
     async def _delay(self, request: web.Request, forced: Forced | None) -> None:
-        await asyncio.sleep((self.mischief.delay_ms() if forced is None else forced.delay_ms) / 1000)
-        if forced is not None and forced.reset and request.transport is not None:
-            request.transport.abort()
+        await stall(request, forced, self.mischief.delay_ms() if forced is None else 0.0)
 
     # -- the operator's switches -----------------------------------------------------------------------------
 
@@ -252,6 +263,7 @@ class StandInPlatform:
                 "now": _now(),
                 "tokens": {"granted": self.identity.granted, "refused": self.identity.refused},
                 "probes": self.probes,
+                "conversations_read": self.cloud.reads,
                 "most_open_calls": self.most_open_calls,
                 "arrivals": list(self.arrivals),
             }
