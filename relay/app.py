@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from relay.assembly import Assembly, trusted_clocks, unix_ms
-from relay.core.indicator import Address
+from relay.assembly import Assembly, source_caps, trusted_clocks, unix_ms
+from relay.core.indicator import Address, SessionKey
 from relay.core.moments import UnixMs
 from relay.errors import SettingsError
 from relay.ingest import Beyond, BroadcastRequest, BroadcastResult, Credentials, Doors, Listener
@@ -172,10 +172,11 @@ def _parts(
 
     def callers(fresh: Settings) -> Take:
         refuse_unusable(fresh)
-        credentials, clocks = Credentials(fresh, wall=wall), trusted_clocks(fresh)
+        credentials, flow = Credentials(fresh, wall=wall), assembly.flow
 
         def take() -> None:
-            doors.credentials, assembly.flow.trusted_clocks = credentials, clocks
+            doors.use(fresh, credentials)
+            flow.trusted_clocks, flow.sessions.of_source = trusted_clocks(fresh), source_caps(fresh)
 
         return take
 
@@ -239,7 +240,10 @@ def _beyond(assembly: Assembly) -> Beyond:
         )
         return BroadcastResult(True, done.latency_ms, done.audit_id, done.status)  # noqa: FBT003 - in the order shown
 
-    return Beyond(tuple(flow.platforms), _check_address(assembly), flow.accept, broadcast)
+    def is_alive(key: SessionKey) -> bool:
+        return flow.sessions.get(key) is not None
+
+    return Beyond(tuple(flow.platforms), _check_address(assembly), is_alive, flow.accept, broadcast)
 
 
 def _check_address(assembly: Assembly) -> Callable[[str, Address], str | None]:

@@ -92,6 +92,7 @@ class Assembly:
             world=world,
             watch=self.observer,
             max_sessions=settings.server.max_sessions,
+            source_caps=source_caps(settings),
             gate_at=_first_send_at(outbox.last_alive, world, settings),
             trusted_clocks=trusted_clocks(settings),
         )
@@ -189,6 +190,11 @@ class Assembly:
 def trusted_clocks(settings: Settings) -> frozenset[str]:
     """The sources whose own times order their events."""
     return frozenset(name for name, source in settings.sources.items() if source.clock == "trusted")
+
+
+def source_caps(settings: Settings) -> dict[str, int]:
+    """How many sessions each source may have opened."""
+    return {name: source.max_sessions for name, source in settings.sources.items()}
 
 
 def _gateway_check(name: str, gateway: GuestGateway) -> Check:

@@ -94,13 +94,16 @@ class Flow:
         world: Surroundings,
         watch: Watch,
         max_sessions: int = 200_000,
+        source_caps: Mapping[str, int] | None = None,
         gate_at: Ms = -NEVER,
         trusted_clocks: frozenset[str] = frozenset(),
     ) -> None:
         self.platforms = platforms
         self.timings = timings
         self.world = world
-        self.sessions = LiveSessions(most=max_sessions, on_due=self._due, on_lag=watch.lagged)
+        self.sessions = LiveSessions(
+            most=max_sessions, of_source=source_caps, on_due=self._due, on_lag=watch.lagged
+        )
         self.refusal: str | None = None
         self._record = record
         self.watch = watch
@@ -169,8 +172,8 @@ class Flow:
                 if unopened.setdefault(key, address) != address:
                     raise _misaddressed(where, "this batch gives the session another address further up")
             found.append(session)
-        if len(unopened) > self.sessions.room:
-            raise self.sessions.full()
+        if unopened:
+            self.sessions.refuse_beyond(activities[0].source, len(unopened))
         return found
 
     def _observe(self, activity: Activity, now: Ms) -> Verdict:

@@ -1,6 +1,7 @@
-"""Who is calling: API keys, kept only as SHA-256, and the one case where none is needed.
+"""Who is calling: by an API key, by a signature over the body, by a ticket; and the one case where none is needed.
 
-A key is 32 random bytes: its hash cannot be guessed back, so a slow password hash would only help a flood.
+Keys are kept only as SHA-256. A key is 32 random bytes: its hash cannot be guessed back, so a slow password hash
+would only help a flood.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,11 +13,14 @@ from aiohttp import hdrs
 
 from relay.core.moments import UnixMs
 from relay.errors import Rejected, SettingsError
-from relay.settings.models import ApiKey, Settings, Source, is_loopback
+from relay.ingest.hosts import foreign_page
+from relay.ingest.signed import SOURCE_HEADER, Signers
+from relay.settings.models import Settings, is_loopback
+from relay.settings.upstream import ApiKey, Source
 
 PREFIX = "trk_"
+WRITE = "events:write"
 _ID = slice(4, 12)
-_LENGTH = 4 + 8 + 1 + 43
 _SCHEME = "bearer "
 
 LOCAL = "local"
@@ -43,9 +47,6 @@ class Caller:
     gateway: str | None
     scopes: frozenset[str]
 
-    def may(self, scope: str) -> bool:
-        return scope in self.scopes
-
 
 @dataclass(frozen=True, slots=True)
 class _Key:
@@ -62,12 +63,16 @@ class _Key:
 
 
 def unauthorised() -> Rejected:
-    """The one answer to every missing, wrong, early, late or malformed key."""
-    return Rejected(401, "Unauthorised", "a valid API key is wanted: Authorization: Bearer trk_…")
+    """The one answer to everything missing, wrong, early, late or malformed."""
+    return Rejected(
+        401,
+        "Unauthorised",
+        "an API key (Authorization: Bearer trk_…), a signed request or a ticket is wanted",
+    )
 
 
 def forbidden(scope: str) -> Rejected:
-    return Rejected(403, "Forbidden", f"this key lacks the scope {scope}")
+    return Rejected(403, "Forbidden", f"these credentials lack the scope {scope}")
 
 
 class Credentials:
@@ -79,9 +84,11 @@ class Credentials:
     def __init__(self, settings: Settings, *, wall: Callable[[], UnixMs]) -> None:
         self._wall = wall
         self._keys = _keys(settings)
+        self._signers = Signers(settings)
+        self._signing = {name: _signing_caller(name, one, settings) for name, one in settings.sources.items()}
         self.is_open = not settings.sources
         """True where any caller on this machine is the source `local`."""
-        self._local = Caller(LOCAL, _only_gateway(settings), frozenset({"events:write"}))
+        self._local = Caller(LOCAL, _only_gateway(settings), frozenset({WRITE}))
         if self.is_open and not is_loopback(settings.server.host):
             raise SettingsError(
                 "server.host: listening off loopback needs at least one [sources.NAME] with a key; "
@@ -90,26 +97,42 @@ class Credentials:
 
     def caller(self, headers: Headers, scope: str) -> Caller:
         """Who this is, if it may do `scope`. Raises Rejected (401, 403)."""
-        caller = self._local_caller(headers) if self.is_open else self._keyed_caller(headers)
-        if caller is None:
-            raise unauthorised()
-        if not caller.may(scope):
-            raise forbidden(scope)
-        return caller
+        return _allowed(self._local_caller(headers) if self.is_open else self._keyed_caller(headers), scope)
+
+    def is_signed(self, headers: Headers) -> bool:
+        """True where the body is to be read before anybody can say who sent it; then ask `signer`."""
+        return SOURCE_HEADER in headers and not self.is_open
+
+    def signer(self, headers: Headers, body: bytes, scope: str) -> Caller:
+        """Who signed this body, if it may do `scope`. Raises Rejected (401, 403)."""
+        source = self._signers.source(headers, body, self._wall())
+        is_page = foreign_page(headers) is not None
+        return _allowed(None if source is None or is_page else self._signing[source], scope)
 
     def _local_caller(self, headers: Headers) -> Caller | None:
         return None if any(name in headers for name in _FORWARDED) else self._local
 
     def _keyed_caller(self, headers: Headers) -> Caller | None:
+        """Hashes and compares whatever was said, so that every refusal takes as long."""
         said = headers.get(hdrs.AUTHORIZATION, "")
         token = said[len(_SCHEME) :]
-        is_shaped = len(token) == _LENGTH and token.isascii() and said[: len(_SCHEME)].lower() == _SCHEME
-        if not is_shaped:
-            return None
         key = self._keys.get(token[_ID])
-        digest = sha256(token.encode()).digest()
+        digest = sha256(token.encode(errors="backslashreplace")).digest()
         is_right = compare_digest(digest, _NOBODY if key is None else key.digest)
-        return key.caller if key is not None and is_right and key.is_good(self._wall) else None
+        is_shaped = said[: len(_SCHEME)].lower() == _SCHEME and foreign_page(headers) is None
+        return key.caller if key is not None and is_right and is_shaped and key.is_good(self._wall) else None
+
+
+def _allowed(caller: Caller | None, scope: str) -> Caller:
+    if caller is None:
+        raise unauthorised()
+    if scope not in caller.scopes:
+        raise forbidden(scope)
+    return caller
+
+
+def _signing_caller(name: str, source: Source, settings: Settings) -> Caller:
+    return Caller(name, source.gateway or _only_gateway(settings), frozenset({WRITE}))
 
 
 def _keys(settings: Settings) -> dict[str, _Key]:

@@ -1,67 +1,40 @@
 """The public doors: what is asked where, by whom, and what comes of it.
 
-    request ─► meant for us? ─► which door? ─► who? ─► form, size, time ─► fields ─► seen before? ─► accept ─► 202
-               hosts            404, 405       credentials  body             events    seen           (flow)
+    request ─► meant for us? ─► which door? ─► who? ─► rate ─► form, size, time ─► fields ─► rate ─► intake ─► 202
+               hosts            404, 405       credentials     body                events           seen, accept
 
-A table of two paths on aiohttp's low-level server: its router and `Application` would be a seventh of an event's
-price, for names we can look up in a dictionary. There is no await between looking for an id and remembering it
-(`_taken_one`, `_taken_all`), so the same event on two connections has one effect.
+Whoever signs is known only once its body is here: then `who?` and the first `rate` come after `time`.
+
+A table of paths on aiohttp's low-level server: its router and `Application` would be a seventh of an event's
+price, for names we can look up in a dictionary.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
 
-from relay.core.activity import Accepted, Activity
 from relay.core.moments import Ms, UnixMs
+from relay.core.signature import ID_HEADER
 from relay.errors import Rejected, Unavailable
+from relay.ingest.accounts import Account, Accounts
 from relay.ingest.answers import Receipt, refusal, reply
 from relay.ingest.body import Form, arrived, form_of, read_body
-from relay.ingest.credentials import Caller, Credentials
-from relay.ingest.events import CheckAddress, Event, EventReader, Reading
+from relay.ingest.counts import count_refusal
+from relay.ingest.credentials import WRITE, Caller, Credentials
+from relay.ingest.events import EventReader
 from relay.ingest.hosts import HostRule
-from relay.ingest.orders import BroadcastRequest, BroadcastResult, address_of, read_order, request_of
+from relay.ingest.intake import DUPLICATE, SINGLES, Beyond, Intake, Taken, ids_of
+from relay.ingest.orders import address_of, read_order, request_of
 from relay.ingest.refusals import BadField, WrongMethod, rejected, too_large
-from relay.ingest.seen import Seen
-from relay.observe.metrics import Metrics, Tally
-from relay.observe.series import EVENTS, FORGOTTEN_IDS, REFUSED_REQUESTS
+from relay.observe.metrics import Metrics
 from relay.settings.models import Server, Settings
 
-WRITE = "events:write"
 _ONLY_JSON = frozenset({Form.JSON})
 _DRAINING_RETRY_S = 5.0  # a restart takes ten at most; most of it is over by then
 
 
-class Taken(NamedTuple):
-    """The answer's three numbers."""
-
-    accepted: int
-    duplicates: int
-    stale: int
-
-
-_DUPLICATE = Taken(0, 1, 0)
-_SINGLES = (Taken(1, 0, 0), _DUPLICATE, Taken(0, 0, 1))
-"""Everything that can become of one event; anything else is answered the long way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beyond:
-    """What stands behind the doors, as plain callables.
-
-    `accept` applies all of its activities or none; it and `broadcast` raise Rejected, TooSoon or Unavailable. The
-    place of a problem found by `accept` begins with the activity's index where there is more than one.
-    """
-
-    gateways: tuple[str, ...]
-    check_address: CheckAddress
-    accept: Callable[[Sequence[Activity]], Accepted]
-    broadcast: Callable[[BroadcastRequest], Awaitable[BroadcastResult]]
-
-
 Door = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+SignedAnswer = Callable[[web.BaseRequest, Caller, bytes], Awaitable[web.StreamResponse]]
 
 
 class Doors:
@@ -78,33 +51,36 @@ class Doors:
         wall: Callable[[], UnixMs],
     ) -> None:
         self.credentials = credentials
-        """Replaced when the settings are read again."""
+        """Replaced by `use`."""
         self.is_draining = False
         """Set when the relay is about to stop: every further request is answered 503."""
         self._limits: Server = settings.server
+        self._accounts = Accounts(settings, metrics=metrics)
         self._hosts = HostRule(settings.server.host, settings.server.allowed_hosts)
         self._reader = EventReader(max_events=settings.server.max_batch_events)
-        self._reading = Reading(beyond.gateways, beyond.check_address)
-        self._seen = Seen(
-            window_ms=settings.server.dedupe_window_s * 1000,
-            limit=settings.server.dedupe_ids,
-            forgotten_early=metrics.counter(FORGOTTEN_IDS),
-        )
         self._beyond = beyond
-        self._counts = _Counts(metrics)
-        self._receipts = {told: Receipt(told._asdict(), wall=wall) for told in _SINGLES}
+        self._metrics = metrics
+        self.intake = Intake(self._accounts, beyond, metrics=metrics, now=now)
+        self._receipts = {told: Receipt(told._asdict(), wall=wall) for told in SINGLES}
         self._now = now
+        self._hosts.origins = self._accounts.origins
         self._doors: Mapping[str, Mapping[str, Door]] = {
             "/v1/events": {hdrs.METH_POST: self._events},
             "/v1/broadcasts": {hdrs.METH_POST: self._broadcasts},
         }
+
+    def use(self, settings: Settings, credentials: Credentials) -> None:
+        """Who may post, from now on; what the sources that stay have sent and used is remembered."""
+        self.credentials = credentials
+        self._accounts.use(settings)
+        self._hosts.origins = self._accounts.origins
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._door(request)(request)
         except (Rejected, Unavailable) as why:
             response = refusal(why)
-            self._counts.refused(response.status)
+            count_refusal(self._metrics, response.status)
             return response
 
     def _door(self, request: web.BaseRequest) -> Door:
@@ -122,60 +98,59 @@ class Doors:
 
     async def _events(self, request: web.BaseRequest) -> web.StreamResponse:
         headers, limits = request.headers, self._limits
+        if self.credentials.is_signed(headers):
+            return await self._signed(request, self._signed_events, max_bytes=limits.max_batch_bytes)
         caller = self.credentials.caller(headers, WRITE)
+        account = self._accounts[caller.source]
+        announced = request.content_length
+        account.rates.admit_request(announced or 0, self._now())
         form = form_of(headers)
         body = arrived(request, max_bytes=limits.max_batch_bytes) or await read_body(
             request, max_bytes=limits.max_batch_bytes, timeout_s=limits.body_timeout_s
         )
-        if form is Form.LINES:
-            return reply(202, self._taken_all(caller, self._reader.lines(body)))
-        if body.lstrip().startswith(b"["):
-            return reply(202, self._taken_all(caller, self._reader.array(body)))
-        if len(body) > limits.max_event_bytes:
-            raise too_large(limits.max_event_bytes)
-        told = self._taken_one(caller, self._reader.one(body))
+        if announced is None:
+            account.rates.book_bytes(len(body), self._now())
+        told = self._taken(caller, account, form, body)
         receipt = self._receipts.get(told) if Receipt.suits(request) else None
         return reply(202, told._asdict()) if receipt is None else receipt
 
-    def _taken_one(self, caller: Caller, event: Event) -> Taken:
-        source, event_id, now = caller.source, event.get("id"), self._now()
-        try:
-            activity = self._reading.activity(event, source, caller.gateway)
-        except BadField as why:
-            raise rejected([(why.place, why.words)]) from None
-        if event_id is not None and self._seen.has(source, event_id, now):
-            return self._counts.taken(source, _DUPLICATE)
-        accepted, stale = self._beyond.accept((activity,))
-        if event_id is not None:
-            self._seen.remember(source, (event_id,), now)
-        return self._counts.taken(source, Taken(accepted, 0, stale))
+    async def _signed_events(
+        self, request: web.BaseRequest, caller: Caller, body: bytes
+    ) -> web.StreamResponse:
+        told = self._taken(caller, self._accounts[caller.source], form_of(request.headers), body)
+        return reply(202, told._asdict())
 
-    def _taken_all(self, caller: Caller, events: list[Event]) -> dict[str, int]:
-        source, now = caller.source, self._now()
-        activities = self._reading.activities(events, source, caller.gateway)
-        ids = [event.get("id") for event in events]
-        fresh = self._seen.fresh(source, ids, now)
-        if len(fresh) < len(events):
-            activities = [activities[position] for position in fresh]
-            ids = [ids[position] for position in fresh]
-        accepted, stale = self._applied(activities, fresh)
-        self._seen.remember(source, ids, now)
-        return self._counts.taken(source, Taken(accepted, len(events) - len(fresh), stale))._asdict()
-
-    def _applied(self, activities: Sequence[Activity], fresh: Sequence[int]) -> Accepted:
-        try:
-            return self._beyond.accept(activities) if activities else Accepted(0)
-        except Rejected as why:
-            raise _placed(why, fresh) from why
+    def _taken(self, caller: Caller, account: Account, form: Form, body: bytes) -> Taken:
+        """What became of the event or the events in a body. Raises Rejected, Unavailable; then of none."""
+        if form is Form.LINES:
+            events = self._reader.lines(body)
+        elif body.lstrip().startswith(b"["):
+            events = self._reader.array(body)
+        else:
+            if len(body) > self._limits.max_event_bytes:
+                raise too_large(self._limits.max_event_bytes)
+            event = self._reader.one(body)
+            account.rates.admit_events(1, self._now())
+            return self.intake.one(self.intake.activity(caller, event), event.get("id"))
+        account.rates.admit_events(len(events), self._now())
+        return self.intake.all(caller.source, self.intake.activities(caller, events), ids_of(events))
 
     async def _broadcasts(self, request: web.BaseRequest) -> web.StreamResponse:
-        caller = self.credentials.caller(request.headers, WRITE)
+        headers, most = request.headers, self._limits.max_event_bytes
+        if self.credentials.is_signed(headers):
+            return await self._signed(request, self._ordered, max_bytes=most)
+        caller = self.credentials.caller(headers, WRITE)
+        self._accounts[caller.source].rates.admit_request(request.content_length or 0, self._now())
+        form_of(headers, allowed=_ONLY_JSON)
+        body = await read_body(request, max_bytes=most, timeout_s=self._limits.body_timeout_s)
+        return await self._ordered(request, caller, body)
+
+    async def _ordered(self, request: web.BaseRequest, caller: Caller, body: bytes) -> web.StreamResponse:
         form_of(request.headers, allowed=_ONLY_JSON)
-        most, timeout_s = self._limits.max_event_bytes, self._limits.body_timeout_s
-        order = read_order(await read_body(request, max_bytes=most, timeout_s=timeout_s))
+        order = read_order(body)
         address = address_of(order)
         try:
-            gateway = self._reading.gateway_for(order.get("gateway") or caller.gateway, address)
+            gateway = self.intake.gateway_for(order.get("gateway") or caller.gateway, address)
         except BadField as why:
             raise rejected([(why.place, why.words)]) from None
         told = await self._beyond.broadcast(request_of(order, address, source=caller.source, gateway=gateway))
@@ -186,53 +161,17 @@ class Doors:
             "status": told.status,
         })  # fmt: skip
 
-
-def _placed(why: Rejected, fresh: Sequence[int]) -> Rejected:
-    """Behind the door duplicates are gone: an index there is put back to its place in what was posted."""
-
-    def placed(place: str) -> str:
-        index, dot, rest = place.partition(".")
-        return f"{fresh[int(index)]}{dot}{rest}" if index.isdecimal() and int(index) < len(fresh) else place
-
-    return Rejected(
-        why.status,
-        why.title,
-        why.detail,
-        problems=tuple((placed(place), words) for place, words in why.problems),
-        retry_after_s=why.retry_after_s,
-    )
-
-
-_REASONS = {
-    400: "malformed", 401: "unauthorised", 403: "forbidden", 404: "no_such_path", 405: "method", 408: "slow",
-    409: "not_active", 413: "too_large", 415: "media_type", 422: "invalid", 429: "too_many", 502: "platform",
-    503: "unavailable", 504: "platform",
-}  # fmt: skip
-
-
-class _Counts:
-    """The doors' tallies, bound on first use: sources and reasons are few and fixed."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._events: dict[str, tuple[Tally, Tally, Tally]] = {}
-
-    def taken(self, source: str, told: Taken) -> Taken:
-        accepted, duplicates, stale = self._events.get(source) or self._bound(source)
-        accepted.value += told.accepted
-        duplicates.value += told.duplicates
-        stale.value += told.stale
-        return told
-
-    def _bound(self, source: str) -> tuple[Tally, Tally, Tally]:
-        bind = self._metrics.counter
-        bound = (
-            bind(EVENTS, source, "accepted"),
-            bind(EVENTS, source, "duplicate"),
-            bind(EVENTS, source, "stale"),
-        )
-        self._events[source] = bound
-        return bound
-
-    def refused(self, status: int) -> None:
-        self._metrics.counter(REFUSED_REQUESTS, _REASONS.get(status, "other")).value += 1
+    async def _signed(
+        self, request: web.BaseRequest, answer: SignedAnswer, *, max_bytes: int
+    ) -> web.StreamResponse:
+        """The same request twice has one effect and two answers of 2xx, whatever its door does."""
+        headers = request.headers
+        form_of(headers)
+        body = await read_body(request, max_bytes=max_bytes, timeout_s=self._limits.body_timeout_s)
+        caller, now = self.credentials.signer(headers, body, WRITE), self._now()
+        account = self._accounts[caller.source]
+        account.rates.admit_request(len(body), now)
+        with account.once(headers[ID_HEADER], now) as is_news:
+            if is_news:
+                return await answer(request, caller, body)
+            return reply(202, self.intake.counted(caller.source, DUPLICATE)._asdict())

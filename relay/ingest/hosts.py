@@ -2,10 +2,11 @@
 
 A browser can be made to send requests to loopback by any page it shows, directly (foreign `Origin`) or after its
 name was rebound to our address (foreign `Host`). Both are refused; a caller that is no browser sends neither header
-and is not concerned. Used by both listeners.
+and is not concerned. Pages the operator listed (`origins` of a source) may knock; what they may do is the
+credentials' to say. Used by both listeners.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ class HostRule:
     """One listener's names: its own, loopback's, and `allowed_hosts` (`name`, or `name:port` for just that port)."""
 
     def __init__(self, host: str, allowed_hosts: Iterable[str] = ()) -> None:
+        self.origins: Container[str] = ()
+        """Foreign pages that are let through all the same."""
         self._names = {host.lower(), *(name.lower() for name in allowed_hosts)}
         self._any_address = host in {"0.0.0.0", "::", ""}  # noqa: S104 - asked about, not bound
         self._verdicts: dict[str, bool] = {}
@@ -33,8 +36,10 @@ class HostRule:
             raise Rejected(400, "No Host", "a Host header is wanted (RFC 9110 section 7.2)")
         if not self._is_ours(host):
             raise Rejected(403, "Unknown host", "this name is not among the listener's; see allowed_hosts")
-        origin = headers.get(hdrs.ORIGIN)
-        if origin is not None and not _is_same(origin, host):
+        page = foreign_page(headers)
+        if page is not None:
+            if page in self.origins:
+                return
             raise Rejected(403, "Foreign origin", "requests from pages of another origin are refused")
         fetch = headers.get(hdrs.SEC_FETCH_SITE)
         if fetch is not None and fetch not in _OWN_FETCHES:
@@ -55,6 +60,12 @@ class HostRule:
         # An address as Host cannot be a rebound name. It is ours if we listen on every address of the machine.
         is_own_address = self._any_address and _is_address(name)
         return is_loopback(name) or is_own_address or bool({host, name} & self._names)
+
+
+def foreign_page(headers: Mapping[str, str]) -> str | None:
+    """The origin of the page that sent this, if it is a page and not one of ours."""
+    origin = headers.get(hdrs.ORIGIN)
+    return None if origin is None or _is_same(origin, headers.get(hdrs.HOST, "")) else origin
 
 
 def _name(host: str) -> str | None:

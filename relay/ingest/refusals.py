@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from relay.core.moments import Ms
 from relay.errors import Rejected
 
 Place = tuple[str | int, ...]
@@ -69,6 +70,16 @@ def not_json(words: str = "Invalid JSON: the body is empty") -> Rejected:
 def too_many_events(limit: int) -> Rejected:
     return Rejected(
         413, "Too many events", f"at most {limit} events fit in one request; send the rest in another"
+    )
+
+
+def too_many(setting: str, wait_ms: Ms) -> Rejected:
+    """429 for what is beyond one of a source's rates."""
+    return Rejected(
+        429,
+        "Too much",
+        f"this source's {setting} is used up; send less, or come back when Retry-After says",
+        retry_after_s=wait_ms / 1000,
     )
 
 

@@ -1,7 +1,7 @@
-"""Which events were taken before: a bounded window of their ids, so that the same one twice has one effect.
+"""What one source sent before: a bounded window of ids, so that the same one twice has one effect.
 
-    source ─► id ─► until when it is known        asked for every event: plain dictionaries, no key to build
-    (until, source, id), oldest first             who goes next
+    id ─► until when it is known          asked for every event: a plain dictionary, no key to build
+    (until, id), oldest first             who goes next
 
 Measured at 100,000 ids: half the price of one `OrderedDict`, whose links are a cache miss each.
 """
@@ -18,7 +18,7 @@ _FORGET_AT_ONCE = (
 
 
 class Seen:
-    """Ids by source, oldest first. Looking changes nothing: a refused batch leaves no trace."""
+    """Ids of one source, oldest first. Looking changes nothing: a refused batch leaves no trace."""
 
     __slots__ = ("_forgotten_early", "_known", "_limit", "_order", "_window_ms")
 
@@ -26,16 +26,16 @@ class Seen:
         """`forgotten_early` counts ids given up within their window, for lack of room: a repeat would count again."""
         self._window_ms = window_ms
         self._limit = limit
-        self._known: dict[str, dict[str, Ms]] = {}
-        self._order: deque[tuple[Ms, str, str]] = deque()
+        self._known: dict[str, Ms] = {}
+        self._order: deque[tuple[Ms, str]] = deque()
         self._forgotten_early = forgotten_early
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def fresh(self, source: str, ids: Sequence[str | None], now: Ms) -> list[int]:
+    def fresh(self, ids: Sequence[str | None], now: Ms) -> list[int]:
         """The positions not seen before, in order; a repeat inside `ids` is not fresh, an absent id always is."""
-        known = self._known.get(source, {})
+        known = self._known
         if len(set(ids)) == len(ids) and known.keys().isdisjoint(ids):
             return list(range(len(ids)))
         before: set[str] = set()
@@ -48,21 +48,17 @@ class Seen:
             positions.append(position)
         return positions
 
-    def has(self, source: str, one: str, now: Ms) -> bool:
-        known = self._known.get(source)
-        return known is not None and known.get(one, now) > now
+    def has(self, one: str, now: Ms) -> bool:
+        return self._known.get(one, now) > now
 
-    def remember(self, source: str, ids: Iterable[str | None], now: Ms) -> None:
-        """Call it once the events are applied."""
-        known = self._known.get(source)
-        if known is None:
-            known = self._known[source] = {}
-        until = now + self._window_ms
+    def remember(self, ids: Iterable[str | None], now: Ms) -> None:
+        """Call it once they had their effect."""
+        known, until = self._known, now + self._window_ms
         queue = self._order.append
         for one in ids:
             if one is not None:
                 known[one] = until  # an expired one starts its window, and its turn, again
-                queue((until, source, one))
+                queue((until, one))
         for _ in range(len(self._order) - self._limit):
             self._forgotten_early.value += now < self._forget_oldest()
         self._forget_expired(now)
@@ -75,8 +71,7 @@ class Seen:
 
     def _forget_oldest(self) -> Ms:
         """Until when it was to be known."""
-        until, source, one = self._order.popleft()
-        known = self._known[source]
-        if known.get(one) == until:  # else it came again after its window, and has a later turn
-            del known[one]
+        until, one = self._order.popleft()
+        if self._known.get(one) == until:  # else it came again after its window, and has a later turn
+            del self._known[one]
         return until

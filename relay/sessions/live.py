@@ -9,7 +9,7 @@ A keystroke moves a deadline later and never touches the wheel. A tick serves at
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from relay.core.deadlines import Wheel
 from relay.core.indicator import Indicator, SessionKey
@@ -32,9 +32,16 @@ class LiveSessions:
     """`on_due(session, now)` is called for each session whose deadline passed; it returns nothing."""
 
     def __init__(
-        self, *, most: int, on_due: Callable[[Session, Ms], None], on_lag: Callable[[Ms], None] | None = None
+        self,
+        *,
+        most: int,
+        of_source: Mapping[str, int] | None = None,
+        on_due: Callable[[Session, Ms], None],
+        on_lag: Callable[[Ms], None] | None = None,
     ) -> None:
         self._most = most
+        self.of_source = of_source or {}
+        """Of those, how many one source may have opened; may be replaced at any time."""
         self._on_due = on_due
         self._on_lag = on_lag or (lambda _: None)
         self._by_key: dict[SessionKey, Session] = {}
@@ -45,6 +52,8 @@ class LiveSessions:
         self._loop = asyncio.get_running_loop()
         self._wheel.start(self._now())
         self.by_state: Counter[Indicator] = Counter()
+        self.by_source: Counter[str] = Counter()
+        """Of those alive, by the source that opened them."""
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -60,25 +69,23 @@ class LiveSessions:
 
     def add(self, session: Session) -> Session:
         """Raises Rejected (429) at the cap; those alive go on."""
-        if self.room <= 0:
-            raise self.full()
+        self.refuse_beyond(session.source, 1)
         self._by_key[session.key] = session
         self.by_state[session.stated] += 1
+        self.by_source[session.source] += 1
         return session
 
     def is_alive(self, session: Session) -> bool:
         """False once it was forgotten, also if another of its key has come since."""
         return self._by_key.get(session.key) is session
 
-    def full(self) -> Rejected:
-        """What a caller is told at the cap."""
-        return Rejected(
-            429,
-            "Too many sessions",
-            f"{self._most} sessions are alive, which is the limit (server.max_sessions); "
-            "a new one is taken when one has ended",
-            retry_after_s=CAP_RETRY_S,
-        )
+    def refuse_beyond(self, source: str, count: int) -> None:
+        """Raises Rejected (429) where that many more are too many, of all or of this source's; those alive go on."""
+        if count > self.room:
+            raise _full("", self._most, "server.max_sessions")
+        most = self.of_source.get(source)
+        if most is not None and self.by_source[source] + count > most:
+            raise _full("of this source ", most, "sources.NAME.max_sessions")
 
     def restated(self, before: Indicator, after: Indicator) -> None:
         """Book a session's move from one state to another, for the count by state."""
@@ -149,3 +156,13 @@ class LiveSessions:
         if self.is_alive(session):
             del self._by_key[session.key]
             self.by_state[session.stated] -= 1
+            self.by_source[session.source] -= 1
+
+
+def _full(whose: str, most: int, setting: str) -> Rejected:
+    return Rejected(
+        429,
+        "Too many sessions",
+        f"{most} sessions {whose}are alive, which is the limit ({setting}); a new one is taken when one has ended",
+        retry_after_s=CAP_RETRY_S,
+    )

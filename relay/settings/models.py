@@ -4,20 +4,14 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AwareDatetime,
-    Field,
-    SecretStr,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import Field, SecretStr, model_validator
 
 from relay.core import destination
 from relay.core.timings import StopMode, Timings, problems
 from relay.settings.endpoint import Endpoint
 from relay.settings.section import Section
+from relay.settings.upstream import Name, Source
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -116,24 +110,6 @@ class Gateway(Section):
                 f"but {self.burst} >= {self.rate_per_minute}"
             )
         return self
-
-
-class ApiKey(Section):
-    """One API key: only its SHA-256 is kept. Several may be live at once, so that a key can be rotated."""
-
-    id: str = Field(pattern=r"^[a-z0-9]{8}$")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    not_before: AwareDatetime | None = None
-    not_after: AwareDatetime | None = None
-    scopes: tuple[Literal["events:write", "read", "admin"], ...] = ("events:write",)
-
-
-class Source(Section):
-    """`[sources.NAME]`: an upstream system that may post events."""
-
-    keys: tuple[ApiKey, ...] = ()
-    gateway: Name | None = None
-    clock: Literal["untrusted", "trusted"] = "untrusted"
 
 
 class Outbox(Section):

@@ -33,7 +33,7 @@ from relay.core.engagement import Broadcast, Fact
 from relay.core.moments import Ms
 from relay.core.outcome import Outcome
 from relay.core.session import Session, Verdict
-from relay.ingest.doors import Taken
+from relay.ingest.intake import Taken
 from relay.observe import logs
 from relay.settings.models import Settings
 from tests.benchmarks.machine import cpu_s, said
@@ -116,7 +116,7 @@ async def _blind(settings: Settings) -> Relay:
     """A relay that counts nothing and logs nothing of an event."""
     relay = await start(settings)
     relay.assembly.flow.watch = _Unwatched()
-    setattr(relay.doors._counts, "taken", _uncounted)  # noqa: B010 - the product has no such switch
+    setattr(relay.doors.intake, "counted", _uncounted)  # noqa: B010 - the product has no such switch
     return relay
 
 

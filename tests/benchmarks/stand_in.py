@@ -84,8 +84,12 @@ async def standing(stand_in: StandIn) -> AsyncIterator[int]:
         server.close()
 
 
+UNMETERED = {"requests_per_s": 10_000_000, "events_per_s": 10_000_000, "bytes_per_s": 100_000_000_000}
+"""A source's rates that cost what all rates cost, and refuse nothing."""
+
+
 def settings_beside(port: int, folder: Path, **more: Any) -> tuple[Settings, str]:
-    """A relay's settings with that platform at `port` and a rate that is never met, and the key of its one source."""
+    """A relay's settings with that platform at `port`, rates that are never met, and the key of its one source."""
     made = new_key("bench", random=secrets.token_bytes)
     key_id, sha256 = (line.split('"')[1] for line in made.toml.splitlines()[1:])
     guest = {
@@ -99,7 +103,7 @@ def settings_beside(port: int, folder: Path, **more: Any) -> tuple[Settings, str
         "server": {"port": 0},
         "operations": {"port": 0},
         "gateways": {"guest": guest},
-        "sources": {"bench": {"keys": [{"id": key_id, "sha256": sha256}]}},
+        "sources": {"bench": {"keys": [{"id": key_id, "sha256": sha256}]} | UNMETERED},
         "outbox": {"path": folder / "outbox.db"},
         "logging": {"level": "warning"},
     }

@@ -176,3 +176,16 @@ def test_one_to_five_secrets_are_held(count: int) -> None:
 def test_keys_do_not_print_their_secrets() -> None:
     assert "Mf" not in repr(Keys([SECRET]))
     assert "Mf" not in repr(Secret(hmac_signer(SECRET)))
+
+
+def test_a_headers_many_entries_cost_one_signature_for_each_secret() -> None:
+    """A stranger chooses how many entries there are, and how large the body is."""
+    signed: list[bytes] = []
+
+    def sign(these: bytes) -> str:
+        signed.append(these)
+        return "v1,x"
+
+    keys = Keys([Secret(sign), Secret(sign)])
+    assert keys.verify("m", "1700000000", "v1,y " * 16, b"body", now=1_700_000_000_000) is Check.NO_MATCH
+    assert len(signed) == 2

@@ -1,7 +1,7 @@
 """The river between a caller and the stand-in platform, without sockets in front: real gateway, real throttle."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -103,6 +103,7 @@ async def river(
     rate_per_minute: int = 300,
     burst: int = 20,
     max_sessions: int = 100,
+    source_caps: Mapping[str, int] | None = None,
     trusted_clocks: frozenset[str] = frozenset(),
 ) -> AsyncIterator[River]:
     async with StandInPlatform(chaos or Chaos.none()) as platform:
@@ -146,6 +147,7 @@ async def river(
             world=world,
             watch=observer,
             max_sessions=max_sessions,
+            source_caps=source_caps,
             gate_at=gate_at,
             trusted_clocks=trusted_clocks,
         )

@@ -196,6 +196,16 @@ async def test_at_the_cap_a_new_session_is_refused_and_those_alive_go_on() -> No
         it.type()
 
 
+async def test_a_batch_past_its_sources_cap_opens_none_of_its_sessions() -> None:
+    async with river(source_caps={"desk": 1}) as it:
+        addresses = (ADDRESS, Address(OTHER, "guest-1"))
+        batch = [Activity("guest", one, "desk", "agent-7", Kind.KEYSTROKE) for one in addresses]
+        with pytest.raises(Rejected) as refused:
+            it.flow.accept(batch)
+        assert (refused.value.status, len(it.flow.sessions)) == (429, 0)
+        it.flow.accept(batch[:1])
+
+
 async def test_a_stop_comes_through_when_the_budget_is_spent() -> None:
     """Ten permits a minute, all spent on starts: the tenth kept for stops carries the message's stop."""
     async with river(rate_per_minute=20, burst=10) as it:

@@ -1,7 +1,7 @@
 """The doors on a real socket of loopback, with a flow behind them that only remembers what it was given."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -12,7 +12,7 @@ from aiohttp import ClientResponse, ClientSession, web
 from relay import wire
 from relay.core.activity import Accepted, Activity
 from relay.core.ids import is_uuid
-from relay.core.indicator import Address
+from relay.core.indicator import Address, SessionKey
 from relay.core.moments import Ms, UnixMs
 from relay.errors import Rejected, Unavailable
 from relay.ingest import (
@@ -63,6 +63,7 @@ class House:
     taken: list[Activity] = field(default_factory=list)
     ordered: list[BroadcastRequest] = field(default_factory=list)
     refuses: Rejected | Unavailable | None = None
+    on_broadcast: Callable[[BroadcastRequest], Awaitable[BroadcastResult]] | None = None
     now: Ms = 0
     metrics: Metrics = field(default_factory=Metrics)
     doors: Doors | None = None
@@ -74,10 +75,15 @@ class House:
         self.taken.extend(activities)
         return Accepted(len(activities))
 
+    def is_alive(self, key: SessionKey) -> bool:
+        return any((one.gateway, one.address.session_id) == key for one in self.taken)
+
     async def broadcast(self, request: BroadcastRequest) -> BroadcastResult:
         if self.refuses is not None:
             raise self.refuses
         self.ordered.append(request)
+        if self.on_broadcast is not None:
+            return await self.on_broadcast(request)
         return BroadcastResult(success=True, latency_ms=12, audit_id="aud-1", status=202)
 
     async def post(
@@ -121,7 +127,7 @@ def check_address(gateway: str, address: Address) -> str | None:
 async def opened(configured: Settings | None = None, *, most: int | None = None) -> AsyncIterator[House]:
     configured = settings() if configured is None else configured
     house = House()
-    beyond = Beyond(tuple(configured.gateways), check_address, house.accept, house.broadcast)
+    beyond = Beyond(tuple(configured.gateways), check_address, house.is_alive, house.accept, house.broadcast)
     house.doors = Doors(
         configured,
         Credentials(configured, wall=lambda: WALL),

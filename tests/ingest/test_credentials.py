@@ -46,7 +46,7 @@ def test_every_wrong_key_is_one_and_the_same_401(header: str | None) -> None:
         who.caller({} if header is None else {"Authorization": header}, "events:write")
     assert (caught.value.status, caught.value.detail) == (
         401,
-        "a valid API key is wanted: Authorization: Bearer trk_…",
+        "an API key (Authorization: Bearer trk_…), a signed request or a ticket is wanted",
     )
 
 

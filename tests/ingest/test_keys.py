@@ -4,7 +4,7 @@ import tomllib
 from hashlib import sha256
 
 from relay.ingest import new_key
-from relay.settings.models import ApiKey
+from relay.settings.upstream import ApiKey
 
 
 def test_a_new_key_has_the_form_scanners_look_for() -> None:

@@ -1,7 +1,7 @@
 """One timer for all sessions: on time, never twice, never when nobody waits."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -25,19 +25,24 @@ def typed(number: int = 0) -> Activity:
     return Activity("guest", Address(f"session-{number}", "guest"), "desk", "agent", Kind.KEYSTROKE)
 
 
-def session(number: int = 0) -> Session:
+def session(number: int = 0, source: str = "desk") -> Session:
     address = Address(f"session-{number}", "guest")
     return Session(
-        ("guest", address.session_id), address, "desk", Timings(), Reach(), Pacer(), touched=now_ms()
+        ("guest", address.session_id), address, source, Timings(), Reach(), Pacer(), touched=now_ms()
     )
 
 
-def alive(*, most: int = 10, on_due: Callable[[Session, Ms], None] = lambda *_: None) -> LiveSessions:
+def alive(
+    *,
+    most: int = 10,
+    of_source: Mapping[str, int] | None = None,
+    on_due: Callable[[Session, Ms], None] = lambda *_: None,
+) -> LiveSessions:
     def due(one: Session, now: Ms) -> None:
         one.lapse(now, [])
         on_due(one, now)
 
-    return LiveSessions(most=most, on_due=due)
+    return LiveSessions(most=most, of_source=of_source, on_due=due)
 
 
 def type_in(sessions: LiveSessions, one: Session) -> None:
@@ -167,3 +172,20 @@ async def test_at_the_cap_a_new_session_is_refused_with_a_time_to_come_back() ->
     assert refused.value.status == 429
     assert refused.value.retry_after_s
     assert sessions.room == 0
+
+
+async def test_at_its_cap_a_source_is_refused_and_the_others_are_not() -> None:
+    sessions = alive(of_source={"desk": 1})
+    sessions.add(session(0))
+    with pytest.raises(Rejected, match="of this source") as refused:
+        sessions.add(session(1))
+    assert refused.value.retry_after_s
+    sessions.add(session(2, source="bot"))
+
+
+async def test_a_source_gets_its_room_back_when_a_session_is_forgotten() -> None:
+    sessions = alive(of_source={"desk": 1})
+    sessions.arm(sessions.add(session(0)), now_ms())
+    await asyncio.sleep(Timings().tombstone_ms / 1000 + 1)
+    assert len(sessions) == 0
+    sessions.add(session(1))

@@ -1,0 +1,143 @@
+"""What the relay keeps of each source while it runs: how much it may still use, and what it sent before.
+
+Nothing here is shared between sources: one that uses up its rates or floods its window of ids spends its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from relay.core.bucket import Bucket, take, taken, wait_ms
+from relay.core.moments import Ms
+from relay.core.signature import TOLERANCE_S
+from relay.errors import Rejected
+from relay.ingest.credentials import LOCAL
+from relay.ingest.refusals import too_many
+from relay.ingest.seen import Seen
+from relay.observe.metrics import Metrics
+from relay.observe.series import FORGOTTEN_IDS
+from relay.settings.models import Settings
+from relay.settings.upstream import Source
+
+_REPLAY_WINDOW_MS: Ms = 2 * TOLERANCE_S * 1000
+"""A request may be dated as far ahead as behind: its id is known for as long as its signature could be good."""
+
+LONGEST_MESSAGE_ID = 256
+
+
+class Rates:
+    """One source's three buckets; `admit_…` raise Rejected (429)."""
+
+    __slots__ = ("_bytes", "_events", "_requests")
+
+    def __init__(self, source: Source) -> None:
+        self._requests = Bucket(source.requests_per_s)
+        self._bytes = Bucket(source.bytes_per_s)
+        self._events = Bucket(source.events_per_s)
+
+    def use(self, source: Source) -> None:
+        """New rates; what was taken at the old ones is still waited for."""
+        self._requests.per_s = source.requests_per_s
+        self._bytes.per_s = source.bytes_per_s
+        self._events.per_s = source.events_per_s
+
+    def admit_request(self, size_bytes: int, now: Ms) -> None:
+        """Before a body is parsed; `size_bytes` is 0 where nobody knows it yet (see `book_bytes`)."""
+        if wait := taken(self._requests, 1, now):
+            raise too_many("requests_per_s", wait)
+        if wait := taken(self._bytes, size_bytes, now):
+            raise too_many("bytes_per_s", wait)
+
+    def book_bytes(self, size_bytes: int, now: Ms) -> None:
+        """What came without having been announced: it is here, so only the next one waits for it."""
+        take(self._bytes, size_bytes, now)
+
+    def admit_events(self, count: int, now: Ms) -> None:
+        if wait := taken(self._events, count, now):
+            raise too_many("events_per_s", wait)
+
+    def frame_wait_ms(self, size_bytes: int, now: Ms) -> Ms:
+        """How long a stream is to wait before its next frame, which costs one event until more are found in it."""
+        return max(wait_ms(self._events, 1, now), wait_ms(self._bytes, size_bytes, now))
+
+    def book_frame(self, size_bytes: int, now: Ms) -> None:
+        take(self._bytes, size_bytes, now)
+        take(self._events, 1, now)
+
+    def book_events(self, count: int, now: Ms) -> None:
+        """Of a stream: they are taken, and its next frame waits for them."""
+        take(self._events, count, now)
+
+
+class Account:
+    """One source's rates, its events' ids, and its signed requests' ids."""
+
+    __slots__ = ("_answering", "_requests", "ids", "leave_on_close", "origins", "rates")
+
+    def __init__(self, source: Source, *, ids: Seen, requests: Seen) -> None:
+        self.rates = Rates(source)
+        self.origins = frozenset(source.origins)
+        self.leave_on_close = source.leave_on_close
+        self.ids = ids
+        self._requests = requests
+        self._answering: set[str] = set()
+
+    def use(self, source: Source) -> None:
+        """From now on as configured here; what was seen stays seen."""
+        self.rates.use(source)
+        self.origins = frozenset(source.origins)
+        self.leave_on_close = source.leave_on_close
+
+    @contextmanager
+    def once(self, message_id: str, now: Ms) -> Iterator[bool]:
+        """True for a signed request that is news; it is remembered if the block ends well, and only then.
+
+        Call it once the signature is verified: a stranger must not use up an id. Raises Rejected (400, 429).
+        """
+        if len(message_id) > LONGEST_MESSAGE_ID:
+            raise Rejected(400, "Bad webhook-id", f"at most {LONGEST_MESSAGE_ID} characters are wanted")
+        if self._requests.has(message_id, now):
+            yield False
+            return
+        if message_id in self._answering:
+            raise Rejected(
+                429, "Being answered", "this very request is still at work; ask again", retry_after_s=1
+            )
+        self._answering.add(message_id)
+        try:
+            yield True
+            self._requests.remember((message_id,), now)
+        finally:
+            self._answering.discard(message_id)
+
+
+class Accounts:
+    """One account for each source of the settings, or for `local` where there is none."""
+
+    def __init__(self, settings: Settings, *, metrics: Metrics) -> None:
+        self._forgotten = metrics.counter(FORGOTTEN_IDS)
+        self._by_name: dict[str, Account] = {}
+        self.use(settings)
+
+    def __getitem__(self, source: str) -> Account:
+        return self._by_name[source]
+
+    def use(self, settings: Settings) -> None:
+        """Follow the settings. A source that is gone keeps its account: its last request may still be at work."""
+        sources = settings.sources or {LOCAL: Source()}
+        for name, source in sources.items():
+            account = self._by_name.get(name)
+            if account is None:
+                self._by_name[name] = self._opened(source, settings)
+            else:
+                account.use(source)
+        self.origins = frozenset(page for source in sources.values() for page in source.origins)
+        """Pages that any source lists."""
+
+    def _opened(self, source: Source, settings: Settings) -> Account:
+        server, forgotten = settings.server, self._forgotten
+        window_ms, most = server.dedupe_window_s * 1000, server.dedupe_ids
+        return Account(
+            source,
+            ids=Seen(window_ms=window_ms, limit=most, forgotten_early=forgotten),
+            requests=Seen(window_ms=max(window_ms, _REPLAY_WINDOW_MS), limit=most, forgotten_early=forgotten),
+        )

@@ -1,0 +1,62 @@
+"""Signed requests: Standard Webhooks from a source to us, for senders that can sign and not keep a bearer key.
+
+    X-Relay-Source: crm          whose secrets to try
+    webhook-id, webhook-timestamp, webhook-signature, over the raw bytes of the body
+
+Whatever is wrong is one answer. A source nobody configured is tried with a secret nobody has, so that it takes as
+long; every live secret is tried with every `v1` entry, whichever fits.
+"""
+
+from collections.abc import Mapping
+
+from relay.core.moments import UnixMs
+from relay.core.signature import (
+    ID_HEADER,
+    SECRET_PREFIX,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    Check,
+    Keys,
+    Secret,
+    hmac_signer,
+)
+from relay.settings.models import Settings
+from relay.settings.upstream import Source
+
+SOURCE_HEADER = "X-Relay-Source"
+
+_NOBODY = Keys([SECRET_PREFIX + "A" * 43 + "="])
+"""It signs only what is thrown away: a match with it is no match (see `source`)."""
+
+Headers = Mapping[str, str]
+
+
+class Signers:
+    """The secrets of every source that signs."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ValueError, which never holds a secret, where one cannot be used; the settings have seen to it."""
+        self._keys = {name: _keys(one) for name, one in settings.sources.items() if one.secrets}
+
+    def source(self, headers: Headers, body: bytes, now: UnixMs) -> str | None:
+        """Who signed these bytes just now, or None."""
+        name = headers[SOURCE_HEADER]
+        keys = self._keys.get(name)
+        found = (_NOBODY if keys is None else keys).verify(
+            headers.get(ID_HEADER),
+            headers.get(TIMESTAMP_HEADER),
+            headers.get(SIGNATURE_HEADER),
+            body,
+            now=now,
+        )
+        return name if keys is not None and found is Check.VERIFIED else None
+
+
+def _keys(source: Source) -> Keys:
+    return Keys(
+        Secret(
+            hmac_signer(one.secret.get_secret_value()),
+            None if one.until is None else round(one.until.timestamp() * 1000),
+        )
+        for one in source.secrets
+    )
