@@ -85,6 +85,18 @@ async def test_a_dead_letter_replayed_is_sent_at_once_with_its_old_id(
 
 
 @pytest.mark.looptime
+async def test_a_replayed_dead_letter_has_its_whole_budget_again(
+    store: OutboxStore, receiver: Receiver
+) -> None:
+    dead = await dead_letter(store, receiver)
+    receiver.answers = [500] * 9
+    await store.replay(dead)
+    await asyncio.sleep(90 * H_S)
+    (row,) = await store.deliveries(Selection())
+    assert (row.state, row.attempts, len(receiver.got)) == (State.DELIVERED, 20, 20)
+
+
+@pytest.mark.looptime
 async def test_a_refused_address_is_in_the_log_and_tried_again_by_schedule(
     tmp_path: Path, receiver: Receiver
 ) -> None:

@@ -74,6 +74,20 @@ async def test_what_was_posted_before_a_reload_is_still_a_duplicate_after_it(tow
         assert (first.value["duplicates"], again.value["duplicates"]) == (0, 1)
 
 
+async def test_a_reload_refills_no_limiter(town: Town) -> None:
+    write(town)
+    slow = {"RELAY_GATEWAYS__GUEST__RATE_PER_MINUTE": "10", "RELAY_GATEWAYS__GUEST__BURST": "3"}
+    async with town.relay(BRISK, RELAY_CONFIG="relay.toml", **slow) as relay:
+        for number in range(1, 7):
+            await town.type(relay, number)
+        await asyncio.sleep(0.5)
+        sent = len(town.platform.arrivals)
+        write(town, '[logging]\nlevel = "warning"')
+        assert (await reload(town, relay.operations)).status == 200
+        await asyncio.sleep(0.5)
+        assert len(town.platform.arrivals) == sent > 0
+
+
 async def test_a_hundred_hangups_half_of_them_with_rubbish_cost_no_event(town: Town) -> None:
     one = key()
     good = (one.toml + '[logging]\nlevel = "info"', one.toml + '[logging]\nlevel = "warning"')
