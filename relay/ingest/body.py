@@ -15,13 +15,16 @@ class Form(StrEnum):
 
     JSON = "application/json"
     LINES = "application/x-ndjson"
+    CLOUD_EVENT = "application/cloudevents+json"
 
+
+EVENTS = frozenset({Form.JSON, Form.LINES})
 
 _FORMS = {form.value: form for form in Form}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def form_of(headers: Mapping[str, str], *, allowed: frozenset[Form] = frozenset(Form)) -> Form:
+def form_of(headers: Mapping[str, str], *, allowed: frozenset[Form] = EVENTS) -> Form:
     """What the body is written in. Raises Rejected (415), also for any Content-Encoding: nothing is unpacked."""
     if hdrs.CONTENT_ENCODING in headers:
         raise Rejected(415, "Encoded body", "send the body as it is, without Content-Encoding")
