@@ -3,12 +3,13 @@
     pending ──claim──► inflight ──2xx──────────► delivered
        ▲                  │ ──410──────────────► cancelled (and the endpoint is disabled)
        └──── retry ───────┤ ──budget spent─────► exhausted
+                          │ ──life over────────► expired (also while it waits; or to make room, if ephemeral)
+                          │ ──a newer waits────► superseded (also while it waits; ephemeral only)
                           └──(lease void)──► pending
 
-`expired` and `superseded` are how ephemeral deliveries end. Whatever has ended may be replayed: the same id, the
-same bytes, a new budget. Deliveries to one endpoint about one session go one at a time, in the order they were
-recorded; those of other sessions do not wait for them. One that is still refused after ten minutes is overtaken: the
-next goes on without it, and says so.
+Whatever has ended may be replayed: the same id, the same bytes, a new budget, a new life. Deliveries to one endpoint
+about one session go one at a time, in the order they were recorded; those of other sessions do not wait for them. One
+that is still refused after ten minutes is overtaken: the next goes on without it, and says so.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from enum import StrEnum
 
 from relay.core import backoff
 from relay.core.moments import Ms, UnixMs
+from relay.core.terms import DURABLE, UNORDERED_AFTER_MS, Terms
 
 
 class State(StrEnum):
@@ -31,7 +33,7 @@ class State(StrEnum):
 LEADS_TO: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.INFLIGHT, State.EXPIRED, State.SUPERSEDED, State.CANCELLED}),
     State.INFLIGHT: frozenset(
-        {State.PENDING, State.DELIVERED, State.EXHAUSTED, State.EXPIRED, State.CANCELLED}
+        {State.PENDING, State.DELIVERED, State.EXHAUSTED, State.EXPIRED, State.SUPERSEDED, State.CANCELLED}
     ),
     State.DELIVERED: frozenset({State.PENDING}),
     State.EXHAUSTED: frozenset({State.PENDING}),
@@ -44,11 +46,6 @@ LEADS_TO: dict[State, frozenset[State]] = {
 LIVE = frozenset({State.PENDING, State.INFLIGHT})
 COUNTS_AS_DEPTH = LIVE | {State.EXHAUSTED}
 """What the depth limit counts: a dead letter nobody has looked at yet still holds its room."""
-
-
-BLOCKS_MS: UnixMs = 600_000
-"""How long one that fails holds up its session's next ones. Order is worth that much; one event that a receiver will
-never take is not worth the three days of its budget."""
 
 
 class Trigger(StrEnum):
@@ -103,23 +100,33 @@ def answered(status: int, hint_ms: Ms | None = None) -> Answer:
     return Answer(status, None if is_success(status) else Failure.STATUS, hint_ms)
 
 
-def judge(answer: Answer, *, attempts: int, jitter: float) -> Verdict:
-    """What this answer to the `attempts`-th try of a budget means; `jitter` as in `backoff.after`."""
+def judge(
+    answer: Answer, *, attempts: int, jitter: float, terms: Terms = DURABLE, left_ms: Ms | None = None
+) -> Verdict:
+    """What this answer to the `attempts`-th try of a budget means; `jitter` as in `backoff.after`.
+
+    `left_ms` is what is left of the delivery's life, if it has one: what could be tried again only after it ends now.
+    An ephemeral one never becomes a dead letter, which would hold its room until somebody looked at it.
+    """
     if answer.failure is None:
         return DELIVERED
     if answer.status == 410:
         return GONE
     pause_ms = backoff.capped(answer.hint_ms) if answer.status in (429, 503) else 0
-    match backoff.after(attempts, jitter=jitter, hint_ms=answer.hint_ms):
-        case backoff.Wait(ms):
+    match backoff.after(attempts, jitter=jitter, hint_ms=answer.hint_ms, schedule_ms=terms.schedule_ms):
+        case backoff.Wait(ms) if left_ms is None or ms < left_ms:
             return Verdict(State.PENDING, wait_ms=ms, pause_ms=pause_ms)
-        case backoff.Exhausted():
+        case backoff.Exhausted() if not terms.is_ephemeral:
             return Verdict(State.EXHAUSTED, pause_ms=pause_ms)
+        case _:
+            return Verdict(State.EXPIRED, pause_ms=pause_ms)
 
 
-def overtaken_at(first_attempt_at: UnixMs, due: UnixMs) -> UnixMs | None:
+def overtaken_at(
+    first_attempt_at: UnixMs, due: UnixMs, *, after_ms: UnixMs = UNORDERED_AFTER_MS
+) -> UnixMs | None:
     """From when on a delivery that is due again at `due` holds up nobody; None where it may still be in time."""
-    until = first_attempt_at + BLOCKS_MS
+    until = first_attempt_at + after_ms
     return until if due > until else None
 
 

@@ -47,6 +47,7 @@ class Dispatcher:
                 store,
                 concurrency=target.concurrency,
                 timeout_s=target.timeout_s,
+                terms=target.terms,
                 places=places,
                 wall=wall,
                 jitter=jitter,

@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from relay.core.delivery import State, Trigger, Verdict, judge, retry_room
 from relay.core.moments import Ms, UnixMs
+from relay.core.terms import Terms
 from relay.errors import Unavailable
 from relay.outbox.places import Places
 from relay.outbox.rows import Attempt
@@ -46,6 +47,7 @@ class Lane:
         *,
         concurrency: int,
         timeout_s: float,
+        terms: Terms,
         places: Places,
         wall: Callable[[], UnixMs],
         jitter: Callable[[], float],
@@ -57,6 +59,7 @@ class Lane:
         self._store = store
         self._concurrency = concurrency
         self._lease_ms = timeout_s * 1000 + LEASE_SPARE_MS
+        self._terms = terms
         self._places = places
         self._wall = wall
         self._jitter = jitter
@@ -174,8 +177,14 @@ class Lane:
 
     async def _deliver(self, lease: Lease) -> None:
         attempt, answer = await self._webhook.send(lease)
-        verdict = judge(answer, attempts=lease.attempts, jitter=self._jitter())
         now = self._wall()
+        verdict = judge(
+            answer,
+            attempts=lease.attempts,
+            jitter=self._jitter(),
+            terms=self._terms,
+            left_ms=None if lease.expires_at is None else lease.expires_at - now,
+        )
         if verdict.pause_ms:
             self._paused_until = max(self._paused_until, now + int(verdict.pause_ms))
         if verdict.disables_endpoint and not self.is_disabled:

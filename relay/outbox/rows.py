@@ -1,6 +1,6 @@
 """What a store shows to people: its rows as values, and which of them are asked for."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from relay.core.delivery import Failure, State, Trigger
@@ -104,11 +104,18 @@ class EndpointRow:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much is kept, by state. `oldest_pending_at`: when the oldest undelivered one was recorded."""
+    """How much is kept, by state. `oldest_pending_at`: when the oldest undelivered one was recorded.
+
+    `body_bytes` is what the undelivered and the dead letters weigh, a body once for each endpoint. Since the store was
+    opened: `ended`, by how, and `shed`, those of them that were given up to make room.
+    """
 
     by_state: dict[State, int]
     oldest_pending_at: UnixMs | None
     audit_rows: int
+    body_bytes: int = 0
+    ended: dict[State, int] = field(default_factory=dict)
+    shed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

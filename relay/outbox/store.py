@@ -51,7 +51,7 @@ class Listener:
     on_commit: Callable[[int, Ms], None] = _nothing
     """(writes that shared the commit, how long it took)"""
     on_refused: Callable[[str], None] = _nothing
-    """(`queue_full`, `rows_full`, `disk_full`, `write_failed`): one fact was not recorded"""
+    """(`queue_full`, `rows_full`, `bytes_full`, `disk_full`, `write_failed`): one fact was not recorded"""
     on_lane_failure: Callable[[str], None] = _nothing
     """(endpoint): its lane met something nobody foresaw and was started again"""
     on_endpoint_disabled: Callable[[str], None] = _nothing
@@ -85,7 +85,8 @@ class Lease:
     """One delivery, ours alone until the lease ends. `claim` is the key that settles it; nobody else has it.
 
     `number` counts every attempt ever made; `attempts` those of the present budget, this one included.
-    `is_unordered`: it overtook an earlier one of its session that has failed for more than ten minutes.
+    `is_unordered`: it overtook an earlier one of its session that has failed for more than ten minutes. It is not to
+    be sent once `expires_at` has come.
     """
 
     delivery_id: int
@@ -100,6 +101,7 @@ class Lease:
     attempts: int
     trigger: Trigger
     is_unordered: bool = False
+    expires_at: UnixMs | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,5 +38,6 @@ def _target(endpoint: Endpoint) -> Target:
         allow=endpoint.allow_cidrs,
         headers={name: value.get_secret_value() for name, value in endpoint.headers.items()},
         proxy=None if endpoint.proxy is None else endpoint.proxy.get_secret_value(),
+        terms=endpoint.terms(),
         tls=tls_context(endpoint.ca_file, endpoint.client_cert, endpoint.client_key),
     )

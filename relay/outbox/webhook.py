@@ -5,6 +5,7 @@ not trusted: its address is judged at each connection, its redirects are not fol
 not decompressed, and of that at most `READ_BYTES` are read before the connection is closed.
 """
 
+import math
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from relay.core.destination import Network
 from relay.core.moments import Ms, UnixMs
 from relay.core.retry_after import parse_retry_after
 from relay.core.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Keys
+from relay.core.terms import DURABLE, Terms
 from relay.outbox.formats import STANDARD, Format
 from relay.outbox.guard import ForbiddenAddressError, guarded
 from relay.outbox.rows import Attempt
@@ -75,6 +77,7 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxy: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
+    terms: Terms = DURABLE
 
 
 class Webhook:
@@ -96,6 +99,8 @@ class Webhook:
         self._proxy = target.proxy
         self._keys = target.keys
         self._format = target.format
+        self._timeout_s, self._connect_timeout_s = target.timeout_s, target.connect_timeout_s
+        self._timeout = aiohttp.ClientTimeout(total=target.timeout_s, sock_connect=target.connect_timeout_s)
         self._wall = wall
         self._now = now
         self._session = aiohttp.ClientSession(
@@ -109,7 +114,6 @@ class Webhook:
             # Those that never change: set with each request they cost it three times as much.
             headers={**target.headers, "content-type": target.format.content_type, "user-agent": USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=target.timeout_s, sock_connect=target.connect_timeout_s),
             auto_decompress=False,
             trust_env=False,
             skip_auto_headers=("Accept", "Accept-Encoding"),
@@ -128,6 +132,7 @@ class Webhook:
                 headers=self._signed(lease, body, started_at),
                 proxy=self._proxy,
                 allow_redirects=False,
+                timeout=self._time_for(lease, started_at),
             ) as response:
                 headers_ms, status = self._now() - started, response.status
                 excerpt = (await _first_bytes(response))[:EXCERPT_BYTES]
@@ -139,6 +144,19 @@ class Webhook:
 
     async def close(self) -> None:
         await self._session.close()
+
+    def _time_for(self, lease: Lease, at: UnixMs) -> aiohttp.ClientTimeout:
+        """As configured, but never past the end of the delivery's life. Raises TimeoutError where that has come."""
+        if lease.expires_at is None:
+            return self._timeout
+        left_s = (lease.expires_at - at) / 1000
+        if left_s <= 0:
+            raise TimeoutError
+        # aiohttp rounds five seconds and more up to whole ones, of the loop's clock.
+        total_s = min(self._timeout_s, left_s)
+        return aiohttp.ClientTimeout(
+            total=total_s, sock_connect=self._connect_timeout_s, ceil_threshold=math.inf
+        )
 
     def _signed(self, lease: Lease, body: bytes, at: UnixMs) -> Mapping[str, str]:
         timestamp_s = at // 1000

@@ -3,9 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, IPvAnyNetwork, SecretStr, model_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from relay.core.static_headers import header_problems
+from relay.core.terms import TERMS, DeliveryClass, Terms
 from relay.settings import reach
 from relay.settings.section import Section
 
@@ -27,6 +36,10 @@ def _as_table(given: object) -> object:
 ListedSecret = Annotated[
     SigningSecret, BeforeValidator(_as_table, json_schema_input_type=SecretStr | SigningSecret)
 ]
+
+WaitS = Annotated[float, Field(ge=0, le=604_800)]
+SHORTEST_WAIT_S = 0.1
+"""Between two attempts at one delivery: less is an assault on a receiver in trouble."""
 
 
 class Endpoint(Section):
@@ -57,12 +70,38 @@ class Endpoint(Section):
     concurrency: int = Field(8, ge=1, le=256)
     connect_timeout_s: float = Field(5.0, gt=0, le=60)
     timeout_s: float = Field(15.0, gt=0, le=120)
+    delivery_class: DeliveryClass = Field(DeliveryClass.DURABLE, alias="class")
+    """`ephemeral`: worth something for 30 s; while it waits, the session's newest takes its place."""
+    schedule_s: tuple[WaitS, ...] = Field((), max_length=20)
+    """The wait before each attempt, from the end of the one before it; first 0. Empty: as its class has it."""
+    max_age_s: float | None = Field(None, ge=1, le=2_592_000)
+    """A delivery older than this is not made. None: 30 s for an ephemeral one, else as long as the schedule lasts."""
+    unordered_after_s: float = Field(600.0, ge=1, le=604_800)
+    """How long one that fails holds up the next of its session."""
+
+    def terms(self) -> Terms:
+        usual = TERMS[self.delivery_class]
+        return Terms(
+            self.delivery_class,
+            tuple(wait_s * 1000 for wait_s in self.schedule_s) or usual.schedule_ms,
+            usual.life_ms if self.max_age_s is None else int(self.max_age_s * 1000),
+            int(self.unordered_after_s * 1000),
+        )
 
     @model_validator(mode="after")
     def _can_sign(self) -> Self:
         if not self.secrets and self.generated_secret_path is None:
             raise ValueError("secrets: at least one whsec_… is wanted (or generated_secret_path)")
         return self
+
+    @field_validator("schedule_s")
+    @classmethod
+    def _begins_at_once(cls, schedule_s: tuple[float, ...]) -> tuple[float, ...]:
+        if schedule_s and (schedule_s[0] != 0 or min(schedule_s[1:], default=1.0) < SHORTEST_WAIT_S):
+            raise ValueError(
+                f"the waits before each attempt are wanted: 0, then each at least {SHORTEST_WAIT_S} s"
+            )
+        return schedule_s
 
     @model_validator(mode="after")
     def _can_be_posted_to(self) -> Self:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
+from pydantic.fields import FieldInfo
+
 from relay.settings.models import Settings
 from relay.settings.section import Section
 
@@ -48,9 +50,14 @@ class Key:
 def keys_of(section: str, entry: str = "NAME") -> Iterator[Key]:
     """Each key of one section; of a table with named entries, the keys of `entry`."""
     model, path = (PLAIN[section], (section,)) if section in PLAIN else (NAMED[section], (section, entry))
-    for name, field in model.model_fields.items():
+    for name, field in _named_fields(model).items():
         kind = get_origin(field.annotation)
         yield Key((*path, name), is_list=kind is tuple, is_table=kind is dict)
+
+
+def _named_fields(model: type[Section]) -> dict[str, FieldInfo]:
+    """By the name an operator writes; `class` cannot be an attribute's."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def find(env_name: str) -> Key | None:
@@ -70,9 +77,9 @@ def siblings(path: Path) -> list[str]:
         case (_,):
             return list(Settings.model_fields)
         case (section, _) if section in PLAIN:
-            return list(PLAIN[section].model_fields)
+            return list(_named_fields(PLAIN[section]))
         case (section, _, _) if section in NAMED:
-            return list(NAMED[section].model_fields)
+            return list(_named_fields(NAMED[section]))
         case _:
             return []
 

@@ -118,7 +118,9 @@ class Outbox(Section):
     path: Path = Path("typing-relay.db")
     synchronous: Literal["full", "normal"] = "full"
     max_rows: int = Field(1_000_000, ge=100)
-    """Deliveries not yet delivered; past it new durable events are refused and counted."""
+    """Deliveries not yet delivered; past it the oldest ephemeral ones go, then new events are refused and counted."""
+    max_bytes: int = Field(1_073_741_824, ge=1_048_576)
+    """What their bodies may weigh, each once for every endpoint it waits for; past it as past `max_rows`."""
     max_queue: int = Field(20_000, ge=64)
     """Events waiting in memory for the writer."""
     retention_days: float = Field(7.0, gt=0, le=3650)

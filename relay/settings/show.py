@@ -22,7 +22,7 @@ def schema() -> bytes:
 
 def masked(settings: Settings) -> dict[str, wire.Json]:
     """JSON-ready and safe to print: secrets as asterisks, and what follows `?` in an address left out."""
-    shown: dict[str, wire.Json] = settings.model_dump(mode="json")
+    shown: dict[str, wire.Json] = settings.model_dump(mode="json", by_alias=True)
     for endpoint in shown["endpoints"].values():
         address, mark, _ = endpoint["url"].partition("?")
         endpoint["url"] = f"{address}?…" if mark else address

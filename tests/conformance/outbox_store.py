@@ -23,10 +23,11 @@ from hypothesis.stateful import (
 )
 
 from relay import wire
-from relay.core.delivery import BLOCKS_MS, LEADS_TO, Failure, Filter, State, Trigger
+from relay.core.delivery import LEADS_TO, Failure, Filter, State, Trigger
 from relay.core.engagement import Broadcast, Reason, Suppressed, Transition
 from relay.core.indicator import Cause, Indicator
 from relay.core.moments import UnixMs
+from relay.core.terms import UNORDERED_AFTER_MS
 from relay.errors import OutboxFull
 from relay.outbox.rows import Attempt, AuditSelection, DeliveryRow, Selection
 from relay.outbox.store import LastLife, Lease, OutboxStore, Settled, Settlement, Want
@@ -224,9 +225,9 @@ class OutboxStoreSuite:
         second = await store.append(transition("a"))
         (refused,) = await claim(store)
         assert (await store.settle(settlement(refused, State.PENDING, due=START + HOUR_MS))).releases_next
-        medium.clock.now = START + BLOCKS_MS - 1
+        medium.clock.now = START + UNORDERED_AFTER_MS - 1
         assert await claim(store) == []
-        medium.clock.now = START + BLOCKS_MS
+        medium.clock.now = START + UNORDERED_AFTER_MS
         (overtaking,) = await claim(store)
         assert (overtaking.event_id, overtaking.is_unordered) == (second.event_id, True)
         assert (refused.event_id, refused.is_unordered) == (first.event_id, False)
@@ -239,7 +240,7 @@ class OutboxStoreSuite:
         await store.settle(settlement(refused, State.PENDING, due=START + HOUR_MS))
         later = [await store.append(transition("a")) for _ in range(2)]
         assert await claim(store) == []
-        medium.clock.now = START + BLOCKS_MS
+        medium.clock.now = START + UNORDERED_AFTER_MS
         for recorded in later:
             (lease,) = await claim(store)
             assert lease.event_id == recorded.event_id
@@ -255,8 +256,8 @@ class OutboxStoreSuite:
         for _ in range(3):
             await store.append(transition("a"))
         (refused,) = await claim(store)
-        await store.settle(settlement(refused, State.PENDING, due=START + BLOCKS_MS + 1))
-        medium.clock.now = START + BLOCKS_MS + 1
+        await store.settle(settlement(refused, State.PENDING, due=START + UNORDERED_AFTER_MS + 1))
+        medium.clock.now = START + UNORDERED_AFTER_MS + 1
         again, _second = await claim(store)
         assert not (await store.settle(settlement(again))).releases_next
         assert await claim(store) == []
@@ -532,8 +533,8 @@ class StoreLife(RuleBasedStateMachine):
             return multiple()
         del self.leased[lease.delivery_id], self.lease_ends[lease.delivery_id]
         if due is not None:
-            if due > START + BLOCKS_MS:  # every attempt here says that it began at START
-                self.overtaken.setdefault((lease.endpoint, lease.event_id), START + BLOCKS_MS)
+            if due > START + UNORDERED_AFTER_MS:  # every attempt here says that it began at START
+                self.overtaken.setdefault((lease.endpoint, lease.event_id), START + UNORDERED_AFTER_MS)
             return multiple()
         self.overtaken.pop((lease.endpoint, lease.event_id), None)
         self.waiting[lease.endpoint, lease.key[1]].remove(lease.event_id)
@@ -546,7 +547,7 @@ class StoreLife(RuleBasedStateMachine):
         self.waiting[lane].append(lease.event_id)
         self.replayed.add(lane)
 
-    @rule(span_ms=st.sampled_from([1000, 5000, LEASE_MS, BLOCKS_MS, HOUR_MS]))
+    @rule(span_ms=st.sampled_from([1000, 5000, LEASE_MS, UNORDERED_AFTER_MS, HOUR_MS]))
     def wait(self, span_ms: int) -> None:
         self.on.clock.now += span_ms
 

@@ -4,6 +4,7 @@ Runs inside the writer's transaction. The statements run once per batch, each ov
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,8 +15,10 @@ from relay.core.delivery import Filter, State
 from relay.core.engagement import Broadcast, Fact, Suppressed, Transition, event_data, event_type
 from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs, rfc3339
-from relay.errors import OutboxFull
+from relay.core.terms import DURABLE, Terms, weight
+from relay.outbox.sqlite.endings import Endings
 from relay.outbox.sqlite.numbers import Numbers, Step
+from relay.outbox.sqlite.room import Limit, Limits, NoRoom, Room, Shortage
 from relay.outbox.sqlite.tally import Row, Tally
 from relay.outbox.store import Recorded
 
@@ -23,20 +26,27 @@ ADD_EVENT = """
     INSERT INTO events (id, event_id, type, recorded_at, traceparent, body, source) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 # The greatest of a list, and not coalesced with a scalar query: measured at 4 us a delivery, the other way at 25.
-ADD_DELIVERY = """
-    INSERT INTO deliveries (event, endpoint, gateway, session_id, state, due)
-    VALUES (?1, ?2, ?3, ?4, 'pending', CASE WHEN EXISTS (
+DUE = """
+    CASE WHEN EXISTS (
         SELECT 1 FROM deliveries
         WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL AND overtaken_at IS NULL
     ) THEN NULL ELSE (SELECT max(at) FROM (
         SELECT ?5 AS at UNION ALL
         SELECT overtaken_at FROM deliveries
         WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL AND overtaken_at > 0
-    )) END)
+    )) END
 """
+ADD_DELIVERY = f"""
+    INSERT INTO deliveries (event, endpoint, gateway, session_id, state, due)
+    VALUES (?1, ?2, ?3, ?4, 'pending', {DUE})
+"""  # noqa: S608 - a statement of our own
+ADD_LIMITED = f"""
+    INSERT INTO deliveries (event, endpoint, gateway, session_id, state, due, class, weight, life_ms, expires_at)
+    VALUES (?1, ?2, ?3, ?4, 'pending', {DUE}, ?6, ?7, ?8, ?5 + ?8)
+"""  # noqa: S608 - as above
 ADD_CANCELLED = """
-    INSERT INTO deliveries (event, endpoint, gateway, session_id, state, finished_at)
-    VALUES (?, ?, ?, ?, 'cancelled', ?)
+    INSERT INTO deliveries (event, endpoint, gateway, session_id, state, finished_at, class, weight, life_ms)
+    VALUES (?, ?, ?, ?, 'cancelled', ?, ?, ?, ?)
 """
 ADD_AUDIT = "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -51,100 +61,157 @@ class Lost(NamedTuple):
     numbers: int
 
 
-class RowsFull(OutboxFull):
-    """The depth limit refused this fact; its session's number was used up in the same commit."""
+@dataclass(slots=True)
+class Batch:
+    """Rows on their way into the file; of `limited` the order matters. `body_bytes` is what `due` and `limited` weigh."""
 
-
-class Plan(NamedTuple):
-    """One fact with what was decided about it before its number is known."""
-
-    fact: Fact | Lost
-    event: str | None
-    endpoints: tuple[str, ...]
-    is_refused: bool
+    now: UnixMs
+    room: Room
+    events: list[Row] = field(default_factory=list)
+    due: list[Row] = field(default_factory=list)
+    limited: list[Row] = field(default_factory=list)
+    cancelled: list[Row] = field(default_factory=list)
+    body_bytes: int = 0
 
 
 class Recorder:
-    """Appends batches of facts to one connection."""
+    """Appends batches of facts to one connection. `shortage`, where there is any, is why events are refused."""
 
     def __init__(
         self,
         connection: apsw.Connection,
         tally: Tally,
         numbers: Numbers,
-        filters: Mapping[str, Filter],
+        endings: Endings,
         *,
-        max_rows: int,
+        filters: Mapping[str, Filter],
+        terms: Mapping[str, Terms],
+        limits: Limits,
         new_id: Callable[[UnixMs], str],
         wall: Callable[[], UnixMs],
     ) -> None:
-        """`filters` says what each endpoint wants; `max_rows` bounds what is undelivered."""
+        """`filters` says what each endpoint wants, `terms` how, where not as usual; `limits` bound what is undelivered."""
         self._connection = connection
         self._tally = tally
         self._numbers = numbers
-        self._max_rows = max_rows
+        self._endings = endings
+        self._limits = limits
         self._new_id = new_id
         self._wall = wall
+        self._limited = {name: of for name, of in terms.items() if of.life_ms is not None}
 
         @lru_cache(maxsize=4096)  # types x gateways x sources, all from the configuration
         def wanting(event: str, gateway: str, source: str) -> tuple[str, ...]:
             return tuple(name for name, want in filters.items() if want.admits(event, gateway, source))
 
         self._wanting = wanting
+        self.shortage: Shortage | None = None
+        self._note_shortage(None)
 
-    def append(self, facts: Sequence[Fact | Lost]) -> list[Recorded | RowsFull]:
+    def append(self, facts: Sequence[Fact | Lost]) -> list[Recorded | NoRoom]:
         now = self._wall()
-        plans = self._planned(facts)
-        self._audit([plan.fact for plan in plans if isinstance(plan.fact, Broadcast)])
-        return self._record(plans, now)
+        self._audit([fact for fact in facts if isinstance(fact, Broadcast)])
+        batch = Batch(now, self._room())
+        results = [self._record(fact, batch) for fact in facts]
+        self._numbers.write()
+        self._insert(batch)
+        if batch.room.lacks(1):
+            self._note_shortage(self.shortage)
+        return results
 
-    def _planned(self, facts: Sequence[Fact | Lost]) -> list[Plan]:
-        room = self._max_rows - self._tally.depth
-        plans = []
-        for fact in facts:
-            event, endpoints = (None, ()) if isinstance(fact, Lost) else self._addressed(fact)
-            is_refused = len(endpoints) > room
-            room -= 0 if is_refused else len(endpoints)
-            plans.append(Plan(fact, event, endpoints, is_refused))
-        return plans
+    @property
+    def trouble(self) -> str | None:
+        """Why events are refused, while they are; read on any thread."""
+        shortage = self.shortage
+        if shortage is None or not (limit := self._room().lacks(shortage.rows)):
+            return None
+        return self._limits.words(limit)
+
+    def _record(self, fact: Fact | Lost, batch: Batch) -> Recorded | NoRoom:
+        if isinstance(fact, Lost):
+            return Recorded(None, self._numbers.take(Step(fact.key, None, "", None, fact.numbers), batch.now))
+        event, endpoints = self._addressed(fact)
+        rows = self._rows_for(endpoints)
+        limit = self._lacking(rows, batch) if rows else None
+        number = (
+            self._numbers.take(_step(fact, is_refused=limit is not None), batch.now)
+            if isinstance(fact, Transition)
+            else None
+        )
+        if limit is not None:
+            self.shortage = Shortage(limit, rows)
+            return NoRoom(self._limits.words(limit), limit)
+        if event is None or not endpoints:
+            return Recorded(None, number)
+        body = _body(fact, event, number)
+        event_id = self._add(batch, fact, (event, endpoints), body)
+        batch.room.take(rows, len(body))
+        batch.body_bytes += rows * len(body)
+        if self.shortage and rows >= self.shortage.rows:
+            self.shortage = None
+        return Recorded(event_id, number, endpoints)
 
     def _addressed(self, fact: Fact) -> tuple[str | None, tuple[str, ...]]:
         event = event_type(fact)
         return event, self._wanting(event, fact.key[0], fact.source) if event else ()
 
-    def _record(self, plans: Sequence[Plan], now: UnixMs) -> list[Recorded | RowsFull]:
-        results: list[Recorded | RowsFull] = []
-        events: list[Row] = []
-        due: list[Row] = []
-        cancelled: list[Row] = []
-        for plan in plans:
-            fact, event, endpoints, is_refused = plan
-            step = _step(plan)
-            number = self._numbers.take(step, now) if step else None
-            if is_refused:
-                results.append(_refusal(self._max_rows))
-                continue
-            if isinstance(fact, Lost) or event is None or not endpoints:
-                results.append(Recorded(None, number))
-                continue
-            event_id, key = self._new_id(now), self._tally.next_event
-            self._tally.next_event += 1
-            body = _body(fact, event, number)
-            events.append((key, event_id, event, now, _traceparent(fact), body, fact.source))
-            for endpoint in endpoints:
-                rows = cancelled if endpoint in self._tally.disabled else due
-                rows.append((key, endpoint, *fact.key, now))
-            results.append(Recorded(event_id, number, endpoints))
-        self._numbers.write()
-        self._insert(events, due, cancelled)
-        return results
+    def _rows_for(self, endpoints: tuple[str, ...]) -> int:
+        """How many of its deliveries will count: what a disabled endpoint misses has ended at once."""
+        disabled = self._tally.disabled
+        return sum(name not in disabled for name in endpoints) if disabled else len(endpoints)
 
-    def _insert(self, events: list[Row], due: list[Row], cancelled: list[Row]) -> None:
-        self._many(ADD_EVENT, events)
-        self._many(ADD_DELIVERY, due)
-        self._many(ADD_CANCELLED, cancelled)
-        self._tally.by_state[State.PENDING] += len(due)
-        self._tally.by_state[State.CANCELLED] += len(cancelled)
+    def _add(self, batch: Batch, fact: Fact, addressed: tuple[str, tuple[str, ...]], body: bytes) -> str:
+        (event, endpoints), now = addressed, batch.now
+        event_id, key = self._new_id(now), self._tally.next_event
+        self._tally.next_event += 1
+        batch.events.append((key, event_id, event, now, _traceparent(fact), body, fact.source))
+        for endpoint in endpoints:
+            row = (key, endpoint, *fact.key, now)
+            limited = self._limited.get(endpoint)
+            if endpoint in self._tally.disabled:
+                batch.cancelled.append((*row, *_limits_of(event, limited or DURABLE)))
+            elif limited is None:
+                batch.due.append(row)
+            else:
+                batch.limited.append((*row, *_limits_of(event, limited)))
+        return event_id
+
+    def _lacking(self, rows: int, batch: Batch) -> Limit | None:
+        """The limit that forbids so many rows more, when all that may be given up for them has been."""
+        if batch.room.lacks(rows) is None:
+            return None
+        self._insert(batch)  # what it supersedes makes room, and what it adds may be given up again
+        room = batch.room = self._room()
+        if room.lacks(rows) and self._endings.shed(rows - room.rows, 1 - room.body_bytes, batch.now):
+            batch.room = self._room()
+        return batch.room.lacks(rows)
+
+    def _room(self) -> Room:
+        return Room.left(self._limits, self._tally)
+
+    def _note_shortage(self, refused: Shortage | None) -> None:
+        """At a limit, with nothing to give up, the next event would be refused: better said before it is."""
+        limit = self._room().lacks(1)
+        self.shortage = Shortage(limit, 1) if limit and not self._endings.can_shed else refused
+
+    def _insert(self, batch: Batch) -> None:
+        self._many(ADD_EVENT, batch.events)
+        self._many(ADD_DELIVERY, batch.due)
+        for row in batch.limited:
+            self._add_limited(row)
+        self._many(ADD_CANCELLED, batch.cancelled)
+        rows = len(batch.due) + len(batch.limited)
+        self._tally.add(State.PENDING, rows, body_bytes=batch.body_bytes)
+        self._tally.add(State.CANCELLED, len(batch.cancelled), body_bytes=0)
+        for rows_in in (batch.events, batch.due, batch.limited, batch.cancelled):
+            rows_in.clear()
+        batch.body_bytes = 0
+
+    def _add_limited(self, row: Row) -> None:
+        _, endpoint, gateway, session_id, now, _, weight, _ = row
+        if weight is not None:
+            self._endings.supersede(endpoint, (gateway, session_id), weight, now)
+        self._connection.execute(ADD_LIMITED, row)
 
     def _audit(self, broadcasts: Sequence[Broadcast]) -> None:
         self._many(ADD_AUDIT, [_audit_row(broadcast) for broadcast in broadcasts])
@@ -155,24 +222,14 @@ class Recorder:
             self._connection.executemany(statement, rows)
 
 
-def _refusal(max_rows: int) -> RowsFull:
-    return RowsFull(
-        f"the outbox holds {max_rows} undelivered rows, its limit: mend or pause the endpoint behind, "
-        "purge dead letters, or raise outbox.max_rows"
-    )
-
-
-def _step(plan: Plan) -> Step | None:
+def _step(fact: Transition, *, is_refused: bool) -> Step:
     """A refused transition leaves the state as trackers know it: an open session is still closed at the next start."""
-    match plan.fact:
-        case Lost(key, count):
-            return Step(key, None, "", None, count)
-        case Transition() as fact:
-            return Step(
-                fact.key, fact.guest_id, fact.source, None if plan.is_refused else fact.state.value, 1
-            )
-        case _:
-            return None
+    return Step(fact.key, fact.guest_id, fact.source, None if is_refused else fact.state.value, 1)
+
+
+def _limits_of(event: str, terms: Terms) -> Row:
+    """Class, weight and life of a delivery."""
+    return terms.delivery_class.value, weight(event) if terms.is_ephemeral else None, terms.life_ms
 
 
 def _body(fact: Fact, event: str, number: int | None) -> bytes:

@@ -3,7 +3,6 @@
 Runs inside the writer's transaction; everything that deletes deliveries does it here, so that the tally is right.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 import apsw
@@ -16,7 +15,9 @@ SLICE_ROWS = 500
 """Of whatever is done to many rows, so many to a commit. Measured at 2 to 4 ms: under a slow commit's own length."""
 
 DROP_ATTEMPTS = "DELETE FROM attempts WHERE delivery = ? RETURNING length(excerpt)"
-DROP_DELIVERY = "DELETE FROM deliveries WHERE id = ? RETURNING event, state"
+DROP_DELIVERY = """
+    DELETE FROM deliveries WHERE id = ? RETURNING event, state, (SELECT length(body) FROM events WHERE id = event)
+"""
 DROP_EVENT = """
     DELETE FROM events WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1) RETURNING 1
 """
@@ -27,8 +28,9 @@ def drop(connection: apsw.Connection, tally: Tally, deliveries: Sequence[int]) -
     keys = [(delivery,) for delivery in deliveries]
     excerpts: list[Row] = connection.executemany(DROP_ATTEMPTS, keys).fetchall()
     dropped: list[Row] = connection.executemany(DROP_DELIVERY, keys).fetchall()
-    events = connection.executemany(DROP_EVENT, [(event,) for event, _ in dropped]).fetchall()
-    tally.by_state.subtract(Counter(State(state) for _, state in dropped))
+    events = connection.executemany(DROP_EVENT, [(event,) for event, _, _ in dropped]).fetchall()
+    for _, state, body_bytes in dropped:
+        tally.drop(State(state), body_bytes=body_bytes)
     tally.attempts_bytes -= sum(ATTEMPT_ROW_BYTES + size for (size,) in excerpts)
     _pardon(connection, tally, deliveries)
     return Purged(events=len(events), deliveries=len(dropped), attempts=len(excerpts))

@@ -4,26 +4,40 @@ Runs inside the writer's transaction. The invariant all of it keeps: of the live
 session that are not overtaken, at most one has a `due`, and there is one unless there are none such.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import apsw
 
 from relay.core.delivery import LIVE, State, Trigger, overtaken_at
 from relay.core.moments import UnixMs
+from relay.core.terms import DURABLE, Terms
 from relay.outbox.sqlite.drop import drop
+from relay.outbox.sqlite.endings import RELEASE_NEXT, Endings, Live
 from relay.outbox.sqlite.tally import ATTEMPT_ROW_BYTES, Row, Tally
 from relay.outbox.store import Claimed, Lease, Settled, Settlement, Want
 
-DUE = """
+# A newer event of the session took its place while it was in flight. The least weight that supersedes one's own:
+# `core.terms.SUPERSEDES`, read backwards.
+IS_STALE = """
+    (d.weight IS NOT NULL AND d.trigger = 'schedule' AND EXISTS (
+        SELECT 1 FROM deliveries AS n
+        WHERE n.endpoint = d.endpoint AND n.gateway = d.gateway AND n.session_id = d.session_id
+          AND n.finished_at IS NULL AND n.id > d.id AND n.weight >= min(d.weight, 1)
+    ))
+"""
+DUE = f"""
     SELECT d.id, d.state, d.gateway, d.session_id, d.attempts, d.budget_start, d.trigger,
            e.event_id, e.type, e.body, e.traceparent, EXISTS (
                SELECT 1 FROM deliveries AS o
                WHERE o.endpoint = d.endpoint AND o.gateway = d.gateway AND o.session_id = d.session_id
                  AND o.finished_at IS NULL AND o.id < d.id AND o.overtaken_at IS NOT NULL
-           )
+           ), d.overtaken_at, d.expires_at, {IS_STALE}
     FROM deliveries d JOIN events e ON e.id = d.event
     WHERE d.endpoint = ? AND d.is_retry = ? AND d.due <= ? ORDER BY d.due, d.id LIMIT ?
-"""
+"""  # noqa: S608 - a condition of our own
+STALE = f"SELECT 1 FROM deliveries d WHERE d.id = ? AND {IS_STALE}"  # noqa: S608 - as above
 LEASE = "UPDATE deliveries SET state = 'inflight', claim = ?, due = ? WHERE id = ?"
 NEXT_DUE = """
     SELECT min(due) FROM (
@@ -39,16 +53,10 @@ SETTLE = """
 FIRST_ATTEMPT_AT = "SELECT started_at FROM attempts WHERE delivery = ? AND number = ?"
 OVERTAKE = "UPDATE deliveries SET overtaken_at = ? WHERE id = ?"
 ADD_ATTEMPT = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-RELEASE_NEXT = """
-    UPDATE deliveries SET due = ?1 WHERE id = (
-        SELECT min(id) FROM deliveries
-        WHERE endpoint = ?2 AND gateway = ?3 AND session_id = ?4 AND finished_at IS NULL AND overtaken_at IS NULL
-    )
-"""
 REPLAY = """
     UPDATE deliveries AS mine
     SET state = 'pending', finished_at = NULL, claim = NULL, is_retry = 1, trigger = 'replay',
-        overtaken_at = NULL, budget_start = attempts, due = CASE WHEN EXISTS (
+        overtaken_at = NULL, budget_start = attempts, expires_at = ?2 + life_ms, due = CASE WHEN EXISTS (
             SELECT 1 FROM deliveries AS other
             WHERE other.endpoint = mine.endpoint AND other.gateway = mine.gateway
               AND other.session_id = mine.session_id AND other.finished_at IS NULL AND other.overtaken_at IS NULL
@@ -56,6 +64,10 @@ REPLAY = """
     WHERE id = ?1
 """
 IN_STATE = "SELECT id FROM deliveries WHERE id = ? AND state = ?"
+ENDED = """
+    SELECT d.state, d.endpoint, length(e.body) FROM deliveries d JOIN events e ON e.id = d.event
+    WHERE d.id = ? AND d.finished_at IS NOT NULL
+"""
 RELEASE_STUCK = """
     UPDATE deliveries SET due = ?1 WHERE id IN (
         SELECT min(id) FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL AND overtaken_at IS NULL
@@ -68,16 +80,35 @@ VOID_LEASES = """
 """
 DISABLE = "INSERT INTO endpoints (name, reason, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
+MOST_ROUNDS = 32
+"""Of a claim that meets only what is past: about 20 ms at most, then it asks to be asked again."""
+
+
+class Due(NamedTuple):
+    """`is_cut`: there was too much of what is past to look behind it."""
+
+    rows: list[Row]
+    is_cut: bool = False
+
 
 class Lanes:
     """The deliveries of one connection."""
 
     def __init__(
-        self, connection: apsw.Connection, tally: Tally, *, wall: Callable[[], UnixMs], claims: Iterator[int]
+        self,
+        connection: apsw.Connection,
+        tally: Tally,
+        endings: Endings,
+        terms: Mapping[str, Terms],
+        *,
+        wall: Callable[[], UnixMs],
+        claims: Iterator[int],
     ) -> None:
-        """`claims` never gives the same number twice, also not after a restart."""
+        """`claims` never gives the same number twice, also not after a restart. `terms` are those not as usual."""
         self._connection = connection
         self._tally = tally
+        self._endings = endings
+        self._terms = terms
         self._wall = wall
         self._claims = claims
 
@@ -85,18 +116,32 @@ class Lanes:
         return [self._claim(want) for want in wants]
 
     def _claim(self, want: Want) -> Claimed:
-        retries = self._lease(want, is_retry=1, most=want.most_retries)
-        fresh = self._lease(want, is_retry=0, most=want.most - len(retries))
-        next_due = self._connection.execute(NEXT_DUE, (want.endpoint,)).get
-        return Claimed((*retries, *fresh), next_due)
-
-    def _lease(self, want: Want, *, is_retry: int, most: int) -> list[Lease]:
-        if most <= 0:
-            return []
         now = self._wall()
-        rows: list[Row] = self._connection.execute(DUE, (want.endpoint, is_retry, now, most)).fetchall()
-        leases = []
-        for (
+        retries = self._due(want, is_retry=1, most=want.most_retries, now=now)
+        fresh = self._due(want, is_retry=0, most=want.most - len(retries.rows), now=now)
+        leases = [self._leased(want.endpoint, row) for row in (*retries.rows, *fresh.rows)]
+        until = now + int(want.lease_ms)
+        self._connection.executemany(LEASE, [(lease.claim, until, lease.delivery_id) for lease in leases])
+        next_due = self._connection.execute(NEXT_DUE, (want.endpoint,)).get
+        is_cut = retries.is_cut or fresh.is_cut
+        return Claimed(tuple(leases), now + 1 if is_cut else next_due)
+
+    def _due(self, want: Want, *, is_retry: int, most: int, now: UnixMs) -> Due:
+        """What is due and worth sending. What is too old, or was superseded, ends here, and what it held back is due."""
+        if most <= 0:
+            return Due([])
+        for _ in range(MOST_ROUNDS):
+            rows: list[Row] = self._connection.execute(DUE, (want.endpoint, is_retry, now, most)).fetchall()
+            late = [_live(want.endpoint, row) for row in rows if row[-2] is not None and row[-2] <= now]
+            stale = [_live(want.endpoint, row) for row in rows if row[-1] and row[-2] > now]
+            if not late and not stale:
+                return Due(rows)
+            self._endings.end(late, State.EXPIRED, now)
+            self._endings.end(stale, State.SUPERSEDED, now)
+        return Due([], is_cut=True)
+
+    def _leased(self, endpoint: str, row: Row) -> Lease:
+        (
             delivery_id,
             state,
             gateway,
@@ -108,32 +153,31 @@ class Lanes:
             kind,
             body,
             trace,
-            is_unordered,
-        ) in rows:
-            lease = Lease(
-                delivery_id=delivery_id,
-                claim=next(self._claims),
-                endpoint=want.endpoint,
-                event_id=event_id,
-                event_type=kind,
-                key=(gateway, session_id),
-                body=body,
-                traceparent=trace,
-                number=attempts + 1,
-                attempts=attempts + 1 - start,
-                trigger=Trigger(trigger),
-                is_unordered=bool(is_unordered),
-            )
-            self._tally.move(State(state), State.INFLIGHT)
-            leases.append(lease)
-        until = now + int(want.lease_ms)
-        self._connection.executemany(LEASE, [(lease.claim, until, lease.delivery_id) for lease in leases])
-        return leases
+            *rest,
+        ) = row
+        is_unordered, _, expires_at, _ = rest
+        self._tally.move(State(state), State.INFLIGHT, body_bytes=0)
+        return Lease(
+            delivery_id=delivery_id,
+            claim=next(self._claims),
+            endpoint=endpoint,
+            event_id=event_id,
+            event_type=kind,
+            key=(gateway, session_id),
+            body=body,
+            traceparent=trace,
+            number=attempts + 1,
+            attempts=attempts + 1 - start,
+            trigger=Trigger(trigger),
+            is_unordered=bool(is_unordered),
+            expires_at=expires_at,
+        )
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         return [self._settle(settlement) for settlement in settlements]
 
     def _settle(self, settlement: Settlement) -> Settled:
+        settlement = self._unless_superseded(settlement)
         lease, now = settlement.lease, self._wall()
         is_live = settlement.state in LIVE
         due, finished_at = (settlement.due or now, None) if is_live else (None, now)
@@ -142,7 +186,7 @@ class Lanes:
         if not found:
             return Settled(is_ours=False)
         ((overtaken,),) = found
-        self._tally.move(State.INFLIGHT, settlement.state)
+        self._tally.move(State.INFLIGHT, settlement.state, body_bytes=len(lease.body))
         if settlement.disables_endpoint:
             self._disable(lease.endpoint, now)
         if lease.delivery_id in self._tally.doomed:
@@ -161,10 +205,20 @@ class Lanes:
         drop(self._connection, self._tally, [lease.delivery_id])
         return Settled(is_ours=True, releases_next=not is_overtaken and self._release_next(lease, now))
 
+    def _unless_superseded(self, settlement: Settlement) -> Settlement:
+        """An ephemeral one is not tried again where something newer of its session already waits."""
+        lease = settlement.lease
+        if settlement.state is not State.PENDING or lease.expires_at is None:
+            return settlement
+        if self._connection.execute(STALE, (lease.delivery_id,)).get is None:
+            return settlement
+        return replace(settlement, state=State.SUPERSEDED, due=None)
+
     def _overtaken(self, lease: Lease, due: UnixMs) -> UnixMs | None:
         """From when on the lane goes on without a delivery that is due again at `due`; None if it waits for it."""
         first = (lease.delivery_id, lease.number - lease.attempts + 1)
-        free_at = overtaken_at(self._connection.execute(FIRST_ATTEMPT_AT, first).get, due)
+        after_ms = self._terms.get(lease.endpoint, DURABLE).unordered_after_ms
+        free_at = overtaken_at(self._connection.execute(FIRST_ATTEMPT_AT, first).get, due, after_ms=after_ms)
         if free_at is not None:
             self._connection.execute(OVERTAKE, (free_at, lease.delivery_id))
         return free_at
@@ -193,12 +247,10 @@ class Lanes:
         return [self._replay(delivery_id) for delivery_id in delivery_ids]
 
     def _replay(self, delivery_id: int) -> str | None:
-        found: list[Row] = self._connection.execute(
-            "SELECT state, endpoint FROM deliveries WHERE id = ? AND finished_at IS NOT NULL", (delivery_id,)
-        ).fetchall()
-        for state, endpoint in found:
+        found: list[Row] = self._connection.execute(ENDED, (delivery_id,)).fetchall()
+        for state, endpoint, body_bytes in found:
             self._connection.execute(REPLAY, (delivery_id, self._wall()))
-            self._tally.move(State(state), State.PENDING)
+            self._tally.move(State(state), State.PENDING, body_bytes=body_bytes)
             return str(endpoint)
         return None
 
@@ -216,9 +268,14 @@ class Lanes:
         """Gives every lease back; the process that held them is gone, or about to be."""
         self._connection.execute(VOID_LEASES, (self._wall(),))
         voided = self._connection.changes()
-        self._tally.by_state[State.INFLIGHT] -= voided
-        self._tally.by_state[State.PENDING] += voided
+        self._tally.move(State.INFLIGHT, State.PENDING, rows=voided, body_bytes=0)
         return [voided]
+
+
+def _live(endpoint: str, row: Row) -> Live:
+    """One of `DUE`'s rows: those have a due, so the others wait for it unless they have gone on without it."""
+    delivery_id, state, gateway, session_id, *rest = row
+    return Live(delivery_id, State(state), rest[-3] is None, endpoint, (gateway, session_id), len(rest[5]))
 
 
 def _attempt_row(settlement: Settlement) -> Row:

@@ -1,21 +1,23 @@
 """The file behind the writer: transactions that happen whole or not at all, and everything that is written in them.
 
-But for its making and `tally.depth`, it belongs to the writer's thread.
+But for its making, the tally's numbers and `recorder.trouble`, it belongs to the writer's thread.
 """
 
 import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import apsw
 
 from relay.core.delivery import Filter
 from relay.core.moments import UnixMs
+from relay.core.terms import Terms
 from relay.outbox.sqlite.append import Recorder
 from relay.outbox.sqlite.checkpoint import Checkpoints
+from relay.outbox.sqlite.endings import Endings
 from relay.outbox.sqlite.file import (
     MEDIUM,
     Synchronous,
@@ -27,6 +29,7 @@ from relay.outbox.sqlite.file import (
 from relay.outbox.sqlite.lanes import Lanes
 from relay.outbox.sqlite.numbers import Numbers
 from relay.outbox.sqlite.purge import Purge
+from relay.outbox.sqlite.room import Limits
 from relay.outbox.sqlite.sweep import Keep, Sweep, left_behind
 from relay.outbox.sqlite.tally import Tally
 from relay.outbox.store import LastLife
@@ -42,7 +45,9 @@ log = logging.getLogger("relay.outbox")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the file is kept. `max_queue` bounds what waits for the writer, `max_rows` what waits for receivers."""
+    """How the file is kept. `max_queue` bounds what waits for the writer, `max_rows` and `max_bytes` what waits for
+    receivers. `terms` are those of endpoints that are not served as usual.
+    """
 
     path: Path
     filters: Mapping[str, Filter]
@@ -51,6 +56,8 @@ class Options:
     max_queue: int
     synchronous: Synchronous = "full"
     inline: bool = False
+    max_bytes: int = 1_073_741_824
+    terms: Mapping[str, Terms] = field(default_factory=dict)
 
 
 class Ledger:
@@ -74,16 +81,26 @@ class Ledger:
         # Counted by lives and not by the clock, which may stand still or step back: no claim comes twice.
         life = marks.get(LIFE, 0) + 1
         self._numbers = Numbers(self._connection)
+        endings = Endings(self._connection, self.tally)
         self.recorder = Recorder(
             self._connection,
             self.tally,
             self._numbers,
-            options.filters,
-            max_rows=options.max_rows,
+            endings,
+            filters=options.filters,
+            terms=options.terms,
+            limits=Limits(options.max_rows, options.max_bytes),
             new_id=new_id,
             wall=wall,
         )
-        self.lanes = Lanes(self._connection, self.tally, wall=wall, claims=itertools.count(life << 32))
+        self.lanes = Lanes(
+            self._connection,
+            self.tally,
+            endings,
+            options.terms,
+            wall=wall,
+            claims=itertools.count(life << 32),
+        )
         self.purge = Purge(self._connection, self.tally, wall=wall)
         unknown = left_behind(self._connection, options.filters)
         _warn_of(unknown)
@@ -91,8 +108,9 @@ class Ledger:
             self._connection,
             self.tally,
             self._numbers,
+            endings,
             self.purge,
-            options.keep,
+            keep=options.keep,
             wall=wall,
             unknown=frozenset(unknown),
         )

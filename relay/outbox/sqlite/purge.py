@@ -15,7 +15,7 @@ from relay.core.delivery import LIVE, State
 from relay.core.moments import UnixMs
 from relay.outbox.rows import Purged
 from relay.outbox.sqlite.drop import SLICE_ROWS, drop
-from relay.outbox.sqlite.lanes import RELEASE_NEXT
+from relay.outbox.sqlite.endings import RELEASE_NEXT
 from relay.outbox.sqlite.tally import Row, Tally
 
 LOOK = """

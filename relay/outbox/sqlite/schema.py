@@ -7,7 +7,8 @@ such a lane has a `due`, which is what keeps it in order. One with `overtaken_at
 part of that: from then on the others go on as if it were not there.
 
 Two indexes are read on the hot path and cover live rows only, so they stay as small as the backlog:
-`deliveries_due` finds what to claim, `deliveries_lane` finds a session's next.
+`deliveries_due` finds what to claim, `deliveries_lane` finds a session's next. Two more hold only deliveries with a
+life of their own: `deliveries_expiring` finds those past it, `deliveries_lightest` what to give up for room.
 """
 
 import apsw
@@ -107,10 +108,14 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX deliveries_lane ON deliveries (endpoint, gateway, session_id, overtaken_at)
         WHERE finished_at IS NULL;
     """,
-    # An endpoint has a row from its first day on, and a delivery may have an end of its own. An event knows its
-    # source, so that it can be told why an endpoint did not want it. `doomed` are purged once they have landed.
+    # An endpoint has a row from its first day on, and a delivery may have an end of its own: `life_ms` after it was
+    # recorded, or replayed. `weight` is an ephemeral one's (see core.terms), and says which are given up first. An
+    # event knows its source, so that it can be told why an endpoint did not want it. `doomed` are purged once landed.
     """
     ALTER TABLE deliveries ADD COLUMN expires_at INTEGER;
+    ALTER TABLE deliveries ADD COLUMN life_ms INTEGER;
+    ALTER TABLE deliveries ADD COLUMN weight INTEGER;
+    CREATE INDEX deliveries_lightest ON deliveries (weight) WHERE weight IS NOT NULL AND state = 'pending';
     CREATE INDEX deliveries_expiring ON deliveries (expires_at)
         WHERE expires_at IS NOT NULL AND finished_at IS NULL;
     ALTER TABLE endpoints ADD COLUMN state TEXT NOT NULL DEFAULT 'disabled';

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 import apsw
 
-from relay.core.delivery import State
+from relay.core.delivery import LIVE, State
 from relay.core.engagement import Fact, Transition
 from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs
@@ -39,12 +39,13 @@ from relay.outbox.rows import (
     Purged,
     Selection,
 )
-from relay.outbox.sqlite.append import Lost, RowsFull
+from relay.outbox.sqlite.append import Lost
 from relay.outbox.sqlite.file import open_for_reading, translated
 from relay.outbox.sqlite.finds import Finds
 from relay.outbox.sqlite.ledger import ALIVE_UNTIL, Ledger, Options
 from relay.outbox.sqlite.purge import Slice
 from relay.outbox.sqlite.reads import Reads
+from relay.outbox.sqlite.room import NoRoom
 from relay.outbox.store import Claimed, LastLife, Listener, OpenSession, Recorded, Settled, Settlement, Want
 from relay.outbox.writer import Done, Writer
 
@@ -112,9 +113,7 @@ class SqliteStore:
             return self._trouble
         if self._writer.waiting >= self._options.max_queue:
             return "the outbox's writer cannot keep up: outbox.max_queue writes wait for the disk"
-        if self._ledger.tally.depth >= self._options.max_rows:
-            return "the outbox holds outbox.max_rows undelivered rows: mend the endpoint behind, or purge dead letters"
-        return None
+        return self._ledger.recorder.trouble
 
     def append(self, fact: Fact) -> "asyncio.Future[Recorded]":
         if self._writer.waiting >= self._options.max_queue:
@@ -200,7 +199,14 @@ class SqliteStore:
     async def depth(self) -> Depth:
         oldest = await self._read(self._reads.oldest_pending_at)
         tally = self._ledger.tally
-        return Depth({state: tally.by_state[state] for state in State}, oldest, tally.audit_rows)
+        return Depth(
+            {state: tally.by_state[state] for state in State},
+            oldest,
+            tally.audit_rows,
+            body_bytes=tally.body_bytes,
+            ended={state: tally.ended[state] for state in State if state not in LIVE},
+            shed=tally.shed,
+        )
 
     async def close(self, *, is_clean: bool) -> None:
         """Lets go of the file whatever happens; a last write that fails is raised afterwards."""
@@ -251,8 +257,8 @@ class SqliteStore:
             self.on_work(frozenset(endpoints))
 
     def _refused(self, fact: Fact | Lost, why: RelayError) -> None:
-        if isinstance(why, RowsFull):
-            self._listener.on_refused("rows_full")
+        if isinstance(why, NoRoom):
+            self._listener.on_refused(why.limit.value)
             return
         self._lose(fact)
         if not isinstance(fact, Lost):

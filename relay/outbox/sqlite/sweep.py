@@ -13,7 +13,7 @@ from relay.core.delivery import LIVE, State
 from relay.core.moments import UnixMs
 from relay.outbox.sqlite.attempts import AttemptLog
 from relay.outbox.sqlite.drop import SLICE_ROWS, drop
-from relay.outbox.sqlite.lanes import RELEASE_NEXT
+from relay.outbox.sqlite.endings import COLUMNS, Endings
 from relay.outbox.sqlite.numbers import Numbers
 from relay.outbox.sqlite.purge import Purge
 from relay.outbox.sqlite.tally import Row, Tally
@@ -26,16 +26,16 @@ OLDEST = "SELECT id FROM deliveries WHERE state = ? AND finished_at <= ? ORDER B
 CANCEL = """
     UPDATE deliveries SET state = 'cancelled', due = NULL, finished_at = ?1
     WHERE id IN (SELECT id FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL AND state = 'pending' LIMIT ?3)
+    RETURNING (SELECT length(body) FROM events WHERE events.id = event)
 """
 LEFT_BEHIND = """
     SELECT endpoint, count(*) FROM deliveries INDEXED BY deliveries_lane
     WHERE finished_at IS NULL GROUP BY endpoint ORDER BY endpoint
 """
-OVERDUE = """
-    SELECT d.id, d.due IS NOT NULL AND d.overtaken_at IS NULL, d.endpoint, d.gateway, d.session_id FROM deliveries d JOIN events e ON e.id = d.event
+OVERDUE = f"""
+    SELECT {COLUMNS} FROM deliveries d JOIN events e ON e.id = d.event
     WHERE d.id BETWEEN ? AND ? AND d.state = 'pending' AND e.recorded_at <= ?
-"""
-CANCEL_ONE = "UPDATE deliveries SET state = 'cancelled', due = NULL, finished_at = ? WHERE id = ?"
+"""  # noqa: S608 - columns of our own
 FORGET_AUDIT = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= ? ORDER BY id LIMIT ?)"
 FORGET_SESSIONS = """
     DELETE FROM sessions WHERE id BETWEEN ? AND ? AND state = 'typing_stopped' AND changed_at <= ?
@@ -70,9 +70,10 @@ class Sweep:
         connection: apsw.Connection,
         tally: Tally,
         numbers: Numbers,
+        endings: Endings,
         purge: Purge,
-        keep: Keep,
         *,
+        keep: Keep,
         wall: Callable[[], UnixMs],
         unknown: frozenset[str],
     ) -> None:
@@ -80,6 +81,7 @@ class Sweep:
         self._connection = connection
         self._tally = tally
         self._numbers = numbers
+        self._endings = endings
         self._purge = purge
         self._attempts = AttemptLog(connection, tally, keep_ms=keep.ended_ms, keep_bytes=keep.attempts_bytes)
         self._keep = keep
@@ -92,6 +94,7 @@ class Sweep:
         """True where some slice was full: there is more to drop."""
         now = self._wall()
         dropped = [
+            self._endings.expire(now, SLICE_ROWS),
             *(self._cancel(endpoint, now) for endpoint in sorted(self._tally.disabled)),
             *(self._forget_ended(state, now) for state in ENDED),
             self._forget_history(now),
@@ -105,24 +108,19 @@ class Sweep:
         return [max(dropped) >= SLICE_ROWS]
 
     def _cancel(self, endpoint: str, now: UnixMs) -> int:
-        self._connection.execute(CANCEL, (now, endpoint, SLICE_ROWS))
-        cancelled = self._connection.changes()
-        self._tally.by_state[State.PENDING] -= cancelled
-        self._tally.by_state[State.CANCELLED] += cancelled
-        return cancelled
+        rows: list[Row] = self._connection.execute(CANCEL, (now, endpoint, SLICE_ROWS)).fetchall()
+        self._tally.move(
+            State.PENDING, State.CANCELLED, rows=len(rows), body_bytes=sum(size for (size,) in rows)
+        )
+        return len(rows)
 
     def _cancel_unclaimed(self, now: UnixMs) -> None:
         """What nobody has claimed for as long as a dead letter is kept. A hand goes round, as for sessions."""
         first, self._unknown_hand = self._unknown_hand, self._unknown_hand + SLICE_ROWS
         until = now - self._keep.dead_letter_ms
-        rows = self._connection.execute(OVERDUE, (first, self._unknown_hand, until)).fetchall()
-        unclaimed: list[Row] = [row for row in rows if row[2] in self._unknown]
-        self._connection.executemany(CANCEL_ONE, [(now, row[0]) for row in unclaimed])
-        # Should the endpoint come back, its sessions' later ones must not wait for ever behind a cancelled head.
-        heads = [(now, *lane) for _, is_head, *lane in unclaimed if is_head]
-        self._connection.executemany(RELEASE_NEXT, heads)
-        self._tally.by_state[State.PENDING] -= len(unclaimed)
-        self._tally.by_state[State.CANCELLED] += len(unclaimed)
+        # Should the endpoint come back, its sessions' later ones go on: none waits for ever behind a cancelled head.
+        waiting = self._endings.found(OVERDUE, first, self._unknown_hand, until)
+        self._endings.end([one for one in waiting if one.endpoint in self._unknown], State.CANCELLED, now)
         if self._unknown_hand > (self._connection.execute("SELECT max(id) FROM deliveries").get or 0):
             self._unknown_hand = 0
 

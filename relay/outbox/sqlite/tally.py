@@ -1,4 +1,4 @@
-"""What the outbox file holds, counted, so that the depth limit costs no query inside a commit.
+"""What the outbox file holds, counted, so that the depth limits cost no query inside a commit.
 
 Exact because one thread writes: counted once at the start, kept in step by each write, put back by a rollback.
 """
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import apsw
 
-from relay.core.delivery import COUNTS_AS_DEPTH, State
+from relay.core.delivery import COUNTS_AS_DEPTH, LIVE, State
 
 Row = tuple[Any, ...]  # Any: the STRICT schema types the columns, apsw cannot
 
@@ -17,27 +17,35 @@ ATTEMPT_ROW_BYTES = 64
 """An attempt without its excerpt: key, times, trigger, class."""
 
 ATTEMPTS_BYTES = "SELECT count(*) * ? + coalesce(sum(length(excerpt)), 0) FROM attempts"
+BODY_BYTES = """
+    SELECT coalesce(sum(length(e.body)), 0) FROM deliveries d NOT INDEXED JOIN events e ON e.id = d.event
+    WHERE d.finished_at IS NULL OR d.state = 'exhausted'
+"""
 
 
 @dataclass(slots=True)
 class Tally:
-    """`next_event` is the key of the event to come; `disabled` the endpoints that get no deliveries.
-
-    `attempts_bytes` is what the attempts' rows come to; `doomed` are deliveries on their way that were purged.
+    """`body_bytes` is what the depth weighs; `next_event` the key of the event to come; `disabled` the endpoints
+    that get no deliveries. `attempts_bytes` is what the attempts' rows come to; `doomed` are deliveries on their way
+    that were purged. `ended` and `shed` count since the start, the rest counts what the file holds.
     """
 
     by_state: Counter[State] = field(default_factory=Counter)
+    body_bytes: int = 0
     audit_rows: int = 0
     attempts_bytes: int = 0
     doomed: frozenset[int] = frozenset()
     next_event: int = 1
     disabled: frozenset[str] = frozenset()
+    ended: Counter[State] = field(default_factory=Counter)
+    shed: int = 0
 
     @classmethod
     def count(cls, connection: apsw.Connection) -> Self:
         states = connection.execute("SELECT state, count(*) FROM deliveries GROUP BY state")
         return cls(
             by_state=Counter({State(state): count for state, count in states}),
+            body_bytes=connection.execute(BODY_BYTES).get,
             audit_rows=connection.execute("SELECT count(*) FROM audit").get,
             attempts_bytes=connection.execute(ATTEMPTS_BYTES, (ATTEMPT_ROW_BYTES,)).get,
             doomed=frozenset(delivery for (delivery,) in connection.execute("SELECT delivery FROM doomed")),
@@ -49,18 +57,44 @@ class Tally:
     def depth(self) -> int:
         return sum(self.by_state[state] for state in COUNTS_AS_DEPTH)
 
-    def move(self, before: State, after: State) -> None:
-        self.by_state[before] -= 1
-        self.by_state[after] += 1
+    def add(self, state: State, rows: int, *, body_bytes: int) -> None:
+        """So many new rows; `body_bytes` is what all of their bodies weigh."""
+        self.by_state[state] += rows
+        self._weigh(state, body_bytes)
+        self._count_end(state, rows)
+
+    def move(self, before: State, after: State, *, rows: int = 1, body_bytes: int) -> None:
+        """As in `add`."""
+        self.by_state[before] -= rows
+        self.by_state[after] += rows
+        self._weigh(before, -body_bytes)
+        self._weigh(after, body_bytes)
+        self._count_end(after, rows)
+
+    def drop(self, state: State, *, body_bytes: int) -> None:
+        """One row is gone from the file, as if it had never been."""
+        self.by_state[state] -= 1
+        self._weigh(state, -body_bytes)
+
+    def _weigh(self, state: State, body_bytes: int) -> None:
+        if state in COUNTS_AS_DEPTH:
+            self.body_bytes += body_bytes
+
+    def _count_end(self, state: State, rows: int) -> None:
+        if state not in LIVE:
+            self.ended[state] += rows
 
     def copy(self) -> Self:
-        return replace(self, by_state=self.by_state.copy())
+        return replace(self, by_state=self.by_state.copy(), ended=self.ended.copy())
 
     def restore(self, earlier: Self) -> None:
         """Back to a copy taken before a transaction that was undone."""
         self.by_state = earlier.by_state.copy()
+        self.body_bytes = earlier.body_bytes
         self.audit_rows = earlier.audit_rows
         self.attempts_bytes = earlier.attempts_bytes
         self.doomed = earlier.doomed
         self.next_event = earlier.next_event
         self.disabled = earlier.disabled
+        self.ended = earlier.ended.copy()
+        self.shed = earlier.shed
