@@ -172,7 +172,8 @@ def _parts(
 
     def callers(fresh: Settings) -> Take:
         refuse_unusable(fresh)
-        credentials, flow = Credentials(fresh, wall=wall), assembly.flow
+        credentials = Credentials(fresh, wall=wall, tickets=doors.credentials.tickets)
+        flow = assembly.flow
 
         def take() -> None:
             doors.use(fresh, credentials)

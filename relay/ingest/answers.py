@@ -38,7 +38,7 @@ class Receipt(web.StreamResponse):
 
     @staticmethod
     def suits(request: web.BaseRequest) -> bool:
-        return request.version == HttpVersion11 and request.keep_alive
+        return request.version == HttpVersion11 and request.keep_alive and hdrs.ORIGIN not in request.headers
 
     @property
     def keep_alive(self) -> bool:

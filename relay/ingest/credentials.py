@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
+from secrets import token_bytes
 
 from aiohttp import hdrs
 
 from relay.core.moments import UnixMs
+from relay.core.ticket import PREFIX as TICKET_PREFIX
+from relay.core.ticket import Ticket
 from relay.errors import Rejected, SettingsError
 from relay.ingest.hosts import foreign_page
 from relay.ingest.signed import SOURCE_HEADER, Signers
+from relay.ingest.tickets import Tickets
 from relay.settings.models import Settings, is_loopback
 from relay.settings.upstream import ApiKey, Source
 
@@ -46,6 +50,8 @@ class Caller:
     source: str
     gateway: str | None
     scopes: frozenset[str]
+    ticket: Ticket | None = None
+    """What it is limited to, where it came with a ticket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,15 @@ class Credentials:
     Raises SettingsError where nobody could be told from anybody: no source, and not only loopback listening.
     """
 
-    def __init__(self, settings: Settings, *, wall: Callable[[], UnixMs]) -> None:
+    def __init__(
+        self, settings: Settings, *, wall: Callable[[], UnixMs], tickets: Tickets | None = None
+    ) -> None:
+        """`tickets` are those of the credentials before, so that what they sealed stays good."""
         self._wall = wall
+        self.tickets = tickets or Tickets(token_bytes(32), wall)
         self._keys = _keys(settings)
         self._signers = Signers(settings)
+        self._pages = {name: frozenset(one.origins) for name, one in settings.sources.items()}
         self._signing = {name: _signing_caller(name, one, settings) for name, one in settings.sources.items()}
         self.is_open = not settings.sources
         """True where any caller on this machine is the source `local`."""
@@ -97,7 +108,18 @@ class Credentials:
 
     def caller(self, headers: Headers, scope: str) -> Caller:
         """Who this is, if it may do `scope`. Raises Rejected (401, 403)."""
-        return _allowed(self._local_caller(headers) if self.is_open else self._keyed_caller(headers), scope)
+        return _allowed(self._local_caller(headers) if self.is_open else self._bearer(headers), scope)
+
+    def ticket_bearer(self, text: str, headers: Headers) -> Caller:
+        """Whose ticket this is, shown by one of its source's own pages. Raises Rejected (401)."""
+        caller = self._ticketed_caller(text, headers)
+        if caller is None:
+            raise unauthorised()
+        return caller
+
+    def pages(self, source: str) -> frozenset[str]:
+        """From where a ticket of this source is good."""
+        return self._pages.get(source, frozenset())
 
     def is_signed(self, headers: Headers) -> bool:
         """True where the body is to be read before anybody can say who sent it; then ask `signer`."""
@@ -112,15 +134,27 @@ class Credentials:
     def _local_caller(self, headers: Headers) -> Caller | None:
         return None if any(name in headers for name in _FORWARDED) else self._local
 
-    def _keyed_caller(self, headers: Headers) -> Caller | None:
-        """Hashes and compares whatever was said, so that every refusal takes as long."""
+    def _bearer(self, headers: Headers) -> Caller | None:
         said = headers.get(hdrs.AUTHORIZATION, "")
         token = said[len(_SCHEME) :]
+        is_bearer = said[: len(_SCHEME)].lower() == _SCHEME
+        if is_bearer and token.startswith(TICKET_PREFIX):
+            return self._ticketed_caller(token, headers)
+        caller = self._keyed_caller(token)
+        return caller if is_bearer and foreign_page(headers) is None else None
+
+    def _ticketed_caller(self, text: str, headers: Headers) -> Caller | None:
+        ticket = self.tickets.opened(text)
+        if ticket is None or headers.get(hdrs.ORIGIN) not in self.pages(ticket.source):
+            return None
+        return Caller(ticket.source, ticket.gateway, frozenset({WRITE}), ticket)
+
+    def _keyed_caller(self, token: str) -> Caller | None:
+        """Hashes and compares whatever was said, so that every refusal takes as long."""
         key = self._keys.get(token[_ID])
         digest = sha256(token.encode(errors="backslashreplace")).digest()
         is_right = compare_digest(digest, _NOBODY if key is None else key.digest)
-        is_shaped = said[: len(_SCHEME)].lower() == _SCHEME and foreign_page(headers) is None
-        return key.caller if key is not None and is_right and is_shaped and key.is_good(self._wall) else None
+        return key.caller if key is not None and is_right and key.is_good(self._wall) else None
 
 
 def _allowed(caller: Caller | None, scope: str) -> Caller:

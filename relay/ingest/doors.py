@@ -13,22 +13,26 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
 
-from relay.core.moments import Ms, UnixMs
+from relay.core.moments import Ms, UnixMs, rfc3339
 from relay.core.signature import ID_HEADER
+from relay.core.ticket import Ticket
 from relay.errors import Rejected, Unavailable
 from relay.ingest.accounts import Account, Accounts
 from relay.ingest.answers import Receipt, refusal, reply
 from relay.ingest.body import Form, arrived, form_of, read_body
 from relay.ingest.counts import count_refusal
 from relay.ingest.credentials import WRITE, Caller, Credentials
-from relay.ingest.events import EventReader
+from relay.ingest.events import EventReader, actor_key
 from relay.ingest.hosts import HostRule
 from relay.ingest.intake import DUPLICATE, SINGLES, Beyond, Intake, Taken, ids_of
 from relay.ingest.orders import address_of, read_order, request_of
-from relay.ingest.refusals import BadField, WrongMethod, rejected, too_large
+from relay.ingest.pages import is_preflight, let_read, preflight
+from relay.ingest.refusals import WrongMethod, too_large
+from relay.ingest.tickets import DEFAULT_LIFE_S, read_ticket_request, ticketed_address
 from relay.observe.metrics import Metrics
 from relay.settings.models import Server, Settings
 
+EVENTS = "/v1/events"
 _ONLY_JSON = frozenset({Form.JSON})
 _DRAINING_RETRY_S = 5.0  # a restart takes ten at most; most of it is over by then
 
@@ -65,7 +69,8 @@ class Doors:
         self._now = now
         self._hosts.origins = self._accounts.origins
         self._doors: Mapping[str, Mapping[str, Door]] = {
-            "/v1/events": {hdrs.METH_POST: self._events},
+            EVENTS: {hdrs.METH_POST: self._events},
+            "/v1/tickets": {hdrs.METH_POST: self._tickets},
             "/v1/broadcasts": {hdrs.METH_POST: self._broadcasts},
         }
 
@@ -76,12 +81,24 @@ class Doors:
         self._hosts.origins = self._accounts.origins
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if hdrs.ORIGIN in request.headers:
+            return await self._answered_to_a_page(request)
+        return await self._answered(request)
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._door(request)(request)
         except (Rejected, Unavailable) as why:
             response = refusal(why)
             count_refusal(self._metrics, response.status)
             return response
+
+    async def _answered_to_a_page(self, request: web.BaseRequest) -> web.StreamResponse:
+        page = self._hosts.listed_page(request.headers)
+        if page is not None and is_preflight(request) and request.rel_url.raw_path == EVENTS:
+            return preflight(page)
+        response = await self._answered(request)
+        return response if page is None or response.prepared else let_read(response, page)
 
     def _door(self, request: web.BaseRequest) -> Door:
         """The door a request may knock at. Raises Rejected (400, 403, 404, 405), Unavailable."""
@@ -139,20 +156,41 @@ class Doors:
         headers, most = request.headers, self._limits.max_event_bytes
         if self.credentials.is_signed(headers):
             return await self._signed(request, self._ordered, max_bytes=most)
+        caller, body = await self._asked(request)
+        return await self._ordered(request, caller, body)
+
+    async def _asked(self, request: web.BaseRequest) -> tuple[Caller, bytes]:
+        """Whoever came with a key, and its small body."""
+        headers, limits = request.headers, self._limits
         caller = self.credentials.caller(headers, WRITE)
+        if caller.ticket is not None:
+            raise Rejected(403, "Forbidden", "a ticket is good for events and streams only")
         self._accounts[caller.source].rates.admit_request(request.content_length or 0, self._now())
         form_of(headers, allowed=_ONLY_JSON)
-        body = await read_body(request, max_bytes=most, timeout_s=self._limits.body_timeout_s)
-        return await self._ordered(request, caller, body)
+        return caller, await read_body(
+            request, max_bytes=limits.max_event_bytes, timeout_s=limits.body_timeout_s
+        )
+
+    async def _tickets(self, request: web.BaseRequest) -> web.StreamResponse:
+        caller, body = await self._asked(request)
+        if not self.credentials.pages(caller.source):
+            raise Rejected(
+                403, "No pages", "this source lists no page that could use a ticket: see its `origins`"
+            )
+        asked = read_ticket_request(body)
+        address, tickets = ticketed_address(asked), self.credentials.tickets
+        gateway = self.intake.gateway_for(asked.get("gateway") or caller.gateway, address)
+        until = tickets.until(asked.get("lifeS") or DEFAULT_LIFE_S)
+        ticket = Ticket(caller.source, gateway, address, actor_key(asked["actor"]), until)
+        response = reply(200, {"ticket": tickets.sealed(ticket), "expiresAt": rfc3339(until)})
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
+        return response
 
     async def _ordered(self, request: web.BaseRequest, caller: Caller, body: bytes) -> web.StreamResponse:
         form_of(request.headers, allowed=_ONLY_JSON)
         order = read_order(body)
         address = address_of(order)
-        try:
-            gateway = self.intake.gateway_for(order.get("gateway") or caller.gateway, address)
-        except BadField as why:
-            raise rejected([(why.place, why.words)]) from None
+        gateway = self.intake.gateway_for(order.get("gateway") or caller.gateway, address)
         told = await self._beyond.broadcast(request_of(order, address, source=caller.source, gateway=gateway))
         return reply(200, {
             "success": told.success,

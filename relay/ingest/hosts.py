@@ -6,7 +6,7 @@ and is not concerned. Pages the operator listed (`origins` of a source) may knoc
 credentials' to say. Used by both listeners.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ class HostRule:
     """One listener's names: its own, loopback's, and `allowed_hosts` (`name`, or `name:port` for just that port)."""
 
     def __init__(self, host: str, allowed_hosts: Iterable[str] = ()) -> None:
-        self.origins: Container[str] = ()
+        self.origins: frozenset[str] = frozenset()
         """Foreign pages that are let through all the same."""
         self._names = {host.lower(), *(name.lower() for name in allowed_hosts)}
         self._any_address = host in {"0.0.0.0", "::", ""}  # noqa: S104 - asked about, not bound
@@ -44,6 +44,11 @@ class HostRule:
         fetch = headers.get(hdrs.SEC_FETCH_SITE)
         if fetch is not None and fetch not in _OWN_FETCHES:
             raise Rejected(403, "Foreign origin", "requests from pages of another site are refused")
+
+    def listed_page(self, headers: Mapping[str, str]) -> str | None:
+        """The foreign page that sent this, if it is one of `origins`."""
+        page = foreign_page(headers)
+        return page if page in self.origins else None
 
     def _is_ours(self, host: str) -> bool:
         verdict = self._verdicts.get(host)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.core.activity import Accepted, Activity
-from relay.core.indicator import SessionKey
+from relay.core.indicator import Address, SessionKey
 from relay.core.moments import Ms
 from relay.errors import Rejected
 from relay.ingest.accounts import Accounts
@@ -17,6 +17,7 @@ from relay.ingest.credentials import Caller
 from relay.ingest.events import CheckAddress, Event, Reading
 from relay.ingest.orders import BroadcastRequest, BroadcastResult
 from relay.ingest.refusals import BadField, rejected
+from relay.ingest.tickets import bounded
 from relay.observe.metrics import Metrics, Tally
 from relay.observe.series import EVENTS
 
@@ -61,16 +62,26 @@ class Intake:
         self._now = now
         self._metrics = metrics
         self._tallies: dict[str, tuple[Tally, Tally, Tally]] = {}
-        self.gateway_for = self._reading.gateway_for
+
+    def gateway_for(self, named: str | None, address: Address) -> str:
+        """The gateway `named`, if it is one and the address will do for it."""
+        try:
+            return self._reading.gateway_for(named, address)
+        except BadField as why:
+            raise rejected([(why.place, why.words)]) from None
 
     def activity(self, caller: Caller, event: Event) -> Activity:
         """What one event of this caller says."""
+        if caller.ticket is not None:
+            event = bounded(event, caller.ticket)
         try:
             return self._reading.activity(event, caller.source, caller.gateway)
         except BadField as why:
             raise rejected([(why.place, why.words)]) from None
 
     def activities(self, caller: Caller, events: Sequence[Event]) -> list[Activity]:
+        if caller.ticket is not None:
+            events = [bounded(event, caller.ticket) for event in events]
         return self._reading.activities(events, caller.source, caller.gateway)
 
     def one(self, activity: Activity, event_id: str | None) -> Taken:

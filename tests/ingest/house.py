@@ -65,6 +65,7 @@ class House:
     refuses: Rejected | Unavailable | None = None
     on_broadcast: Callable[[BroadcastRequest], Awaitable[BroadcastResult]] | None = None
     now: Ms = 0
+    wall: UnixMs = WALL
     metrics: Metrics = field(default_factory=Metrics)
     doors: Doors | None = None
     client: ClientSession | None = None
@@ -130,11 +131,11 @@ async def opened(configured: Settings | None = None, *, most: int | None = None)
     beyond = Beyond(tuple(configured.gateways), check_address, house.is_alive, house.accept, house.broadcast)
     house.doors = Doors(
         configured,
-        Credentials(configured, wall=lambda: WALL),
+        Credentials(configured, wall=lambda: house.wall),
         beyond,
         metrics=house.metrics,
         now=lambda: house.now,
-        wall=lambda: WALL,
+        wall=lambda: house.wall,
     )
     listener = Listener(
         house.doors, configured.server, metrics=house.metrics, now=lambda: house.now, most=most
