@@ -1,5 +1,56 @@
-"""What programs around a relay use of it: for trackers, `verify`. Loads no server, and no library but orjson."""
+"""What programs around a relay use of it. For trackers: `verify`. For bots and desktops: `RelayClient`.
+
+Loads no server, no library but orjson, and of `RelayClient` nothing until it is asked for; aiohttp comes with its
+first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from relay.client.verifying import Event, VerificationFailed, verify
 
-__all__ = ["Event", "VerificationFailed", "verify"]
+if TYPE_CHECKING:
+    from relay.client.activity import ActivityEvent, ActorName
+    from relay.client.answers import Answer, Fault, Trouble
+    from relay.client.blocking import BlockingRelayClient, BlockingThinking
+    from relay.client.calling import RelayClient
+    from relay.client.settling import Counts
+    from relay.client.thinking import AsyncThinking, Thinking
+
+__all__ = [
+    "ActivityEvent",
+    "ActorName",
+    "Answer",
+    "AsyncThinking",
+    "BlockingRelayClient",
+    "BlockingThinking",
+    "Counts",
+    "Event",
+    "Fault",
+    "RelayClient",
+    "Thinking",
+    "Trouble",
+    "VerificationFailed",
+    "verify",
+]
+
+_LATER = {
+    "ActivityEvent": "activity",
+    "ActorName": "activity",
+    "Answer": "answers",
+    "AsyncThinking": "thinking",
+    "BlockingRelayClient": "blocking",
+    "BlockingThinking": "blocking",
+    "Counts": "settling",
+    "Fault": "answers",
+    "RelayClient": "calling",
+    "Thinking": "thinking",
+    "Trouble": "answers",
+}
+"""Where each is, for those who verify callbacks and want no event loop."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"relay.client.{_LATER[name]}"), name)

@@ -1,0 +1,230 @@
+"""For bots and desktops: tell a relay what is going on, without ever being held up or thrown off by it.
+
+    async with RelayClient("http://127.0.0.1:8080", "trk_…") as relay:
+        async with relay.thinking(session_id, guest_id):
+            answer = await model(question)
+
+What is handed over waits in a bounded queue of the client's own (`sending`); methods that give an `Answer` wait for
+it, for `patience_s` at most. aiohttp is loaded with the first use and not with this module.
+"""
+
+import asyncio
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, NamedTuple, Self, TypeVar
+from urllib.parse import urlsplit
+
+from relay.client.activity import Told
+from relay.client.answers import Answer, away
+from relay.client.runs import Run, Whose
+from relay.client.sending import Sender
+from relay.client.settling import Counts
+from relay.client.thinking import AsyncThinking
+from relay.client.tracing import current_traceparent
+
+log = logging.getLogger("relay.client")
+
+T = TypeVar("T")
+
+MOST_EVENTS = 500
+"""What a relay takes in one request by its default."""
+
+CLOSE_S = 2.0
+
+
+class Engine(NamedTuple):
+    """What belongs to one loop."""
+
+    loop: asyncio.AbstractEventLoop
+    sender: Sender
+    close: Callable[[], Coroutine[None, None, None]]
+
+
+class RelayClient:
+    """Tells the relay at `url` with an API key of one of its sources (`typing-relay keys new`).
+
+    `actor` is who this program is, by default the key's source. `gateway` is needed where the relay has several and
+    the source names none. `timeout_s` is for one request, `patience_s` for everything an awaited method does.
+
+    Nothing here raises because of the relay, unless `strict`: then the awaited methods raise Rejected for what is
+    the caller's to put right and Unavailable for the rest. ValueError for a URL that is none, at once.
+
+    Use it as an async context manager, or `close` it: that ends what is open and sends what waits. It belongs to the
+    loop it is first used on; `say` and what `thinking` gives may be called on any thread from then on.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        actor: str | None = None,
+        gateway: str | None = None,
+        strict: bool = False,
+        timeout_s: float = 2.0,
+        patience_s: float = 5.0,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("the relay's URL is wanted, like http://127.0.0.1:8080")
+        self.is_strict = strict
+        self.counts = Counts()
+        """What became of the events so far."""
+        self._url = url
+        self._key = key
+        self._actor = actor
+        self._gateway = gateway
+        self._timeout_s = timeout_s
+        self._patience_s = patience_s
+        self._engine: Engine | None = None
+        self._is_unbound_said = False
+
+    async def __aenter__(self) -> Self:
+        self._here()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends open runs and sends what waits, for two seconds at most. Afterwards the client may be used anew."""
+        engine, self._engine = self._engine, None
+        if engine is None or engine.loop.is_closed():
+            return
+        try:
+            await engine.sender.close(within_s=CLOSE_S)
+        finally:
+            await engine.close()
+
+    def say(self, event: Told) -> None:
+        """Hands over one `ActivityEvent` and is back at once; what is not taken within 5 s (an end: 15 s) is dropped."""
+        told = self._stamped(event)
+        self._soon(lambda sender: sender.say(told))
+
+    async def send(self, event: Told) -> Answer:
+        """The relay's answer to one `ActivityEvent`."""
+        return await self._answer([event])
+
+    async def send_many(self, events: Iterable[Told]) -> Answer:
+        """The relay's answer to several, counted together; each 500 of them are taken as a whole or not at all.
+
+        What follows a part that was not taken is not sent.
+        """
+        waiting = list(events)
+        answer = Answer()
+        for start in range(0, len(waiting), MOST_EVENTS):
+            answer = answer.plus(await self._answer(waiting[start : start + MOST_EVENTS]))
+            if not answer.is_taken:
+                break
+        return answer
+
+    async def typing(self, session_id: str, guest_id: str | None = None) -> None:
+        """Somebody typed in that session just now. Say it as often as it happens: pacing is the relay's part."""
+        event = self._event("keystroke", session_id, guest_id)
+        if self.is_strict:
+            await self._answer([event])
+        else:
+            self.say(event)
+
+    def thinking(
+        self, session_id: str, guest_id: str | None = None, *, traceparent: str | None = None
+    ) -> AsyncThinking:
+        """`async with relay.thinking(session_id, guest_id):` around the work on an answer.
+
+        The relay adds the delay after which it shows; a heartbeat goes out every 5 s. Call `answered()` on what it
+        gives once the answer is posted. Uses for one session at the same time are one. `traceparent` is by default
+        that of OpenTelemetry's current span.
+        """
+        whose = Whose(session_id, guest_id, self._gateway, self._actor)
+        return AsyncThinking(self._soon, whose, traceparent, hear=self._hear if self.is_strict else None)
+
+    # -- its loop --------------------------------------------------------------------------------------------
+
+    def _here(self) -> Engine:
+        """The engine, on the running loop if there is none yet; one whose loop has ended is as good as none."""
+        if self._engine is None or self._engine.loop.is_closed():
+            self._engine = self._started(asyncio.get_running_loop())
+        return self._engine
+
+    def _started(self, loop: asyncio.AbstractEventLoop) -> Engine:
+        from relay.client.connection import Connection  # noqa: PLC0415 - aiohttp: 0.2 s that importing does not cost
+
+        connection = Connection(self._url, self._key, timeout_s=self._timeout_s)
+
+        async def post(body: bytes) -> tuple[Answer, bool]:
+            return await connection.post(body, time.time_ns() // 1_000_000)
+
+        sender = Sender(post, loop=loop, jitter=random.random, counts=self.counts)
+        return Engine(loop, sender, connection.close)
+
+    def _soon(self, act: Callable[[Sender], None]) -> None:
+        running = _running_loop()
+        engine = self._engine
+        if engine is None or engine.loop.is_closed():
+            if running is None:
+                self._unbound()
+                return
+            engine = self._here()
+        if engine.loop is running:
+            act(engine.sender)
+        else:
+            try:
+                engine.loop.call_soon_threadsafe(act, engine.sender)
+            except RuntimeError:  # it was closed in between
+                self.counts.dropped += 1
+
+    def _unbound(self) -> None:
+        self.counts.dropped += 1
+        if not self._is_unbound_said:
+            log.error(
+                "used outside of a loop before it was entered: enter the client first; this is said once"
+            )
+        self._is_unbound_said = True
+
+    # -- its words -------------------------------------------------------------------------------------------
+
+    async def _answer(self, events: Iterable[Told]) -> Answer:
+        told = [self._stamped(event) for event in events]
+        sender = self._here().sender
+        answer = await self._on_its_loop(sender.ask(told, within_s=self._patience_s))
+        error = answer.error()
+        if self.is_strict and error is not None:
+            raise error
+        return answer
+
+    async def _hear(self, run: Run | None) -> Answer:
+        if run is None:
+            return away("more runs are open than this client keeps")
+        return await self._on_its_loop(self._here().sender.heard(run, within_s=self._patience_s))
+
+    async def _on_its_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        loop = self._here().loop
+        if loop is asyncio.get_running_loop():
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+    def _event(self, kind: str, session_id: str, guest_id: str | None) -> dict[str, Any]:
+        event = {"sessionId": session_id, "type": kind}
+        return event if guest_id is None else event | {"guestId": guest_id}
+
+    def _stamped(self, event: Told) -> dict[str, Any]:
+        """With what the caller left out: an id, so that it can be repeated, who speaks, and the trace it is in."""
+        stamped: dict[str, Any] = {"id": uuid.uuid4().hex}
+        if self._actor is not None:
+            stamped["actor"] = {"id": self._actor, "kind": "bot"}
+        if self._gateway is not None:
+            stamped["gateway"] = self._gateway
+        traceparent = current_traceparent()
+        if traceparent is not None:
+            stamped["traceparent"] = traceparent
+        return stamped | dict(event)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

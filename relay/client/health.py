@@ -1,0 +1,98 @@
+"""How a client stands with its relay: when it may try again, and what is worth a line in the log.
+
+       taken                  taken                        401, 403, 404 …
+    ┌────────── WELL ◄─────────────────── AWAY ──────────────────────► REFUSED
+    └──────────►  └── no answer, 429, 5xx ─►   (one line at each arrow)
+
+One line per change, not per failure. A single failure that the next try heals is no change: a connection that was
+closed while idle looks like that.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from relay.client.answers import Answer, Fault, Trouble
+from relay.core.moments import NEVER, Ms
+
+BACKOFF_MS: tuple[Ms, ...] = (50, 250, 1000, 2000, 5000)
+"""The first is for the connection that was closed while idle, the last as long as a heartbeat may be late by."""
+
+JITTER = 0.25
+MOST_WAIT_MS: Ms = 60_000
+"""A longer Retry-After is not a relay's: its own are seconds. A bot should not be silent for an hour by mistake."""
+
+SAID_AT = 2
+MOST_SAID = 20
+
+
+class Line(NamedTuple):
+    level: int
+    words: str
+
+
+@dataclass(slots=True)
+class Health:
+    """Fed with every answer; `judge` returns the line to log, if there is one."""
+
+    may_try_at: Ms = -NEVER
+    fails: int = 0
+    _failed_at: Ms = -NEVER
+    _said: str = ""
+    _since: Ms = 0
+    _said_of_events: set[str] = field(default_factory=set)
+
+    def judge(self, answer: Answer, *, began: Ms, now: Ms, jitter: float) -> Line | None:
+        """`began` is when the request left; of those that were on their way together one failure counts."""
+        trouble = answer.trouble
+        if trouble is None:
+            return self._well(now)
+        match trouble.fault:
+            case Fault.AWAY:
+                return self._away(trouble, began=began, now=now, jitter=jitter)
+            case Fault.REFUSED:
+                return self._refused(trouble, now)
+            case Fault.UNUSABLE:
+                return self._well(now) or self._unusable(trouble)
+
+    def _well(self, now: Ms) -> Line | None:
+        self.fails, self.may_try_at = 0, now
+        if not self._said:
+            return None
+        self._said = ""
+        return Line(logging.INFO, f"the relay takes events again, after {(now - self._since) / 1000:.0f} s")
+
+    def _away(self, trouble: Trouble, *, began: Ms, now: Ms, jitter: float) -> Line | None:
+        if began >= self._failed_at:
+            self.fails += 1
+            self._failed_at = now
+        wait_ms = BACKOFF_MS[min(self.fails, len(BACKOFF_MS)) - 1] * (1 + JITTER * jitter)
+        asked_ms = min((trouble.retry_after_s or 0) * 1000, MOST_WAIT_MS)
+        self.may_try_at = max(self.may_try_at, now + max(wait_ms, asked_ms))
+        if self.fails < SAID_AT:
+            return None
+        return self._changed("away", now, logging.WARNING, f"the relay takes nothing: {trouble.words}")
+
+    def _refused(self, trouble: Trouble, now: Ms) -> Line | None:
+        words = f"the relay refuses with {trouble.status}, and will until it is put right: {trouble.words}"
+        return self._changed(f"refused {trouble.status}", now, logging.ERROR, words)
+
+    def _changed(self, state: str, now: Ms, level: int, words: str) -> Line | None:
+        if state == self._said:
+            return None
+        self._said, self._since = state, now
+        return Line(level, f"{words}; this is said once")
+
+    def _unusable(self, trouble: Trouble) -> Line | None:
+        """One line for each way of being wrong, not for each event that is."""
+        fields = "; ".join(f"{_unnumbered(place)}: {words}" for place, words in trouble.problems[:5])
+        words = f"the relay cannot use an event ({trouble.status}): {fields or trouble.words}"
+        if words in self._said_of_events or len(self._said_of_events) >= MOST_SAID:
+            return None
+        self._said_of_events.add(words)
+        return Line(logging.ERROR, f"{words}; this is said once")
+
+
+def _unnumbered(place: str) -> str:
+    first, _, rest = place.partition(".")
+    return rest if first.isdecimal() else place
