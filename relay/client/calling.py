@@ -13,7 +13,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -210,8 +210,10 @@ class RelayClient:
         event = {"sessionId": session_id, "type": kind}
         return event if guest_id is None else event | {"guestId": guest_id}
 
-    def _stamped(self, event: Told) -> dict[str, Any]:
+    def _stamped(self, event: Told) -> Told:
         """With what the caller left out: an id, so that it can be repeated, who speaks, and the trace it is in."""
+        if not isinstance(event, Mapping):
+            return event  # said to be none further on, where nothing is raised into a bot
         stamped: dict[str, Any] = {"id": uuid.uuid4().hex}
         if self._actor is not None:
             stamped["actor"] = {"id": self._actor, "kind": "bot"}

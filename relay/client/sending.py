@@ -207,7 +207,10 @@ class Sender:
                 tell(entry, Answer())
             return
         body = told[0] if len(told) == 1 else b"[" + b",".join(told) + b"]"
-        task = self._loop.create_task(self._deliver(taken, body), name="relay client: one request")
+        alone = not self._tasks
+        task = self._loop.create_task(
+            self._deliver(taken, body, is_alone=alone), name="relay client: one request"
+        )
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -230,7 +233,7 @@ class Sender:
             self._timer.cancel()
         self._timer = None if due == NEVER else self._loop.call_at(due / 1000, self._pump)
 
-    async def _deliver(self, taken: Taken, body: bytes) -> None:
+    async def _deliver(self, taken: Taken, body: bytes, *, is_alone: bool) -> None:
         began = self._now()
         entries = [entry for entry, _ in taken.parcel]
         try:
@@ -241,6 +244,7 @@ class Sender:
         now = self._now()
         self._log(self._health.judge(answer, began=began, now=now, jitter=self._jitter()))
         self._waiting.release(entries)
+        is_new = is_new and is_alone  # one beside others on their way means a larger pool, and no other relay
         if is_new and answer.is_taken:
             self._doubt()
         self._settling.settle(taken, answer, is_new=is_new, gate_at=self._health.may_try_at)

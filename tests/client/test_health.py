@@ -1,0 +1,90 @@
+"""One line per change and not per failure, and never a try before its time."""
+
+import logging
+
+import pytest
+
+from relay.client.answers import Answer, Fault, Trouble, away
+from relay.client.health import Health
+
+TAKEN = Answer(1)
+
+
+def failing(retry_after_s: float | None = None) -> Answer:
+    return away("nobody there", retry_after_s=retry_after_s)
+
+
+def refused(status: int = 401) -> Answer:
+    return Answer(trouble=Trouble(Fault.REFUSED, status, "no such key"))
+
+
+def unusable(*places: str) -> Answer:
+    return Answer(trouble=Trouble(Fault.UNUSABLE, 422, "bad", tuple((place, "an id") for place in places)))
+
+
+def lines(*answers: Answer) -> list[int | None]:
+    health = Health()
+    judged = [health.judge(a, began=n * 1000, now=n * 1000, jitter=0) for n, a in enumerate(answers)]
+    return [None if line is None else line.level for line in judged]
+
+
+def test_the_waits_grow_to_five_seconds() -> None:
+    health, now, waits = Health(), 0.0, []
+    for _ in range(7):
+        health.judge(failing(), began=now, now=now, jitter=0)
+        waits.append(health.may_try_at - now)
+        now = health.may_try_at
+    assert waits == [50, 250, 1000, 2000, 5000, 5000, 5000]
+
+
+def test_chance_only_ever_adds_to_a_wait() -> None:
+    health = Health()
+    health.judge(failing(), began=0, now=0, jitter=1)
+    assert health.may_try_at == 50 * 1.25
+
+
+def test_a_longer_retry_after_is_kept_and_one_beyond_a_minute_is_cut() -> None:
+    for asked_s, wait_ms in ((3, 3000), (3600, 60_000)):
+        health = Health()
+        health.judge(failing(asked_s), began=0, now=0, jitter=0)
+        assert health.may_try_at == wait_ms
+
+
+def test_requests_that_fail_together_are_one_failure() -> None:
+    health = Health()
+    for _ in range(4):
+        health.judge(failing(), began=0, now=100, jitter=0)
+    assert (health.fails, health.may_try_at) == (1, 150)
+
+
+def test_a_failure_that_the_next_try_heals_is_not_said() -> None:
+    assert lines(failing(), TAKEN, failing(), TAKEN) == [None] * 4
+
+
+def test_an_outage_is_said_once_and_its_end_once() -> None:
+    assert lines(failing(), failing(), failing(), TAKEN, TAKEN) == [
+        None,
+        logging.WARNING,
+        None,
+        logging.INFO,
+        None,
+    ]
+
+
+def test_a_refusal_is_said_at_once_and_another_one_too() -> None:
+    assert lines(refused(), refused(), refused(403), TAKEN) == [
+        logging.ERROR,
+        None,
+        logging.ERROR,
+        logging.INFO,
+    ]
+
+
+def test_each_way_of_being_wrong_is_said_once_wherever_in_a_batch_it_stands() -> None:
+    said = lines(unusable("3.guestId"), unusable("guestId"), unusable("0.actor.id"))
+    assert said == [logging.ERROR, None, logging.ERROR]
+
+
+@pytest.mark.parametrize("count", [1000])
+def test_a_thousand_ways_of_being_wrong_are_twenty_lines(count: int) -> None:
+    assert len([one for one in lines(*(unusable(f"f{n}") for n in range(count))) if one]) == 20

@@ -1,0 +1,178 @@
+"""A bot at work is seen at work, however it ends, and only then."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from relay.client import RelayClient
+from relay.errors import Rejected
+from tests.client.beside import GUEST, KEY, SESSION, beside, relay_beside
+
+pytestmark = pytest.mark.looptime
+
+SETTLED_S = 3.0
+"""A stop may have to wait for the interval: two seconds after the broadcast before it."""
+
+
+async def test_twelve_seconds_of_work_are_shown_without_a_gap_and_cleared_when_they_end() -> None:
+    async with beside() as (relay, client):
+        async with client.thinking(SESSION, GUEST):
+            await asyncio.sleep(0.5)  # the relay's delay, after which it shows
+            assert await relay.watched(11.5) == ["typing"] * 115
+        await asyncio.sleep(SETTLED_S)
+        assert relay.sees() is None
+        assert relay.timed() == [(0, "thinking"), (5, "heartbeat"), (10, "heartbeat"), (12, "thinking_done")]
+    assert relay.river.transitions() == [("typing", "thinking"), ("typing_stopped", "done")]
+
+
+async def test_all_that_is_said_of_a_run_has_its_id() -> None:
+    async with beside() as (relay, client):
+        async with client.thinking(SESSION, GUEST):
+            await asyncio.sleep(6)
+        async with client.thinking(SESSION, GUEST):
+            await asyncio.sleep(1)
+        await asyncio.sleep(1)
+        first, beat, done, second, _ = relay.taken
+    assert first.thinking_id == beat.thinking_id == done.thinking_id != second.thinking_id
+
+
+async def test_an_answer_at_once_is_never_shown() -> None:
+    async with beside() as (relay, client):
+        async with client.thinking(SESSION, GUEST):
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(5)
+        assert relay.river.told() == []
+
+
+async def test_an_answer_that_is_posted_ends_it_as_a_message() -> None:
+    async with beside() as (relay, client):
+        async with client.thinking(SESSION, GUEST) as work:
+            await asyncio.sleep(1)
+            work.answered()
+        await asyncio.sleep(1)
+        assert relay.kinds() == ["thinking", "message_sent"]
+
+
+async def test_an_error_passes_through_and_the_end_is_told() -> None:
+    async with beside() as (relay, client):
+
+        async def work() -> None:
+            async with client.thinking(SESSION, GUEST):
+                await asyncio.sleep(1)
+                raise LookupError("no answer")
+
+        with pytest.raises(LookupError, match="no answer"):
+            await work()
+        await asyncio.sleep(SETTLED_S)
+        assert (relay.kinds(), relay.sees()) == (["thinking", "thinking_done"], None)
+
+
+async def test_cancellation_passes_through_and_the_end_is_told() -> None:
+    async with beside() as (relay, client):
+
+        async def work() -> None:
+            async with client.thinking(SESSION, GUEST):
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(work(), name="the bot's work")
+        await asyncio.sleep(7)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(SETTLED_S)
+        assert (relay.kinds(), relay.sees()) == (["thinking", "heartbeat", "thinking_done"], None)
+
+
+async def test_the_end_is_told_though_the_client_is_closed_at_once() -> None:
+    async with relay_beside() as relay:
+        client = RelayClient(relay.url, KEY)
+        with contextlib.suppress(asyncio.CancelledError):
+            async with client, client.thinking(SESSION, GUEST):
+                await asyncio.sleep(1)
+                raise asyncio.CancelledError
+        assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+async def test_closing_ends_what_is_still_open() -> None:
+    async with relay_beside() as relay:
+        client = RelayClient(relay.url, KEY)
+        async with client:
+            client.thinking(SESSION, GUEST).begin()
+            await asyncio.sleep(1)
+        assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+async def test_uses_within_each_other_are_one_run() -> None:
+    async with beside() as (relay, client):
+        async with client.thinking(SESSION, GUEST):
+            await asyncio.sleep(1)
+            async with client.thinking(SESSION, GUEST):
+                await asyncio.sleep(1)
+            await asyncio.sleep(1)
+            assert relay.kinds() == ["thinking"]
+        await asyncio.sleep(1)
+        assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+async def test_uses_that_overlap_last_as_long_as_the_longest() -> None:
+    async with beside() as (relay, client):
+
+        async def work(seconds: float) -> None:
+            async with client.thinking(SESSION, GUEST):
+                await asyncio.sleep(seconds)
+
+        await asyncio.gather(work(2), work(4))
+        await asyncio.sleep(1)
+        assert relay.timed() == [(0, "thinking"), (4, "thinking_done")]
+
+
+async def test_a_message_within_the_work_is_the_end_of_what_is_shown() -> None:
+    async with beside() as (relay, client), client.thinking(SESSION, GUEST):
+        await asyncio.sleep(1)
+        await client.send({"sessionId": SESSION, "guestId": GUEST, "type": "message_sent"})
+        await asyncio.sleep(SETTLED_S)
+        assert await relay.watched(10) == [None] * 100
+        assert relay.kinds() == ["thinking", "message_sent"]
+
+
+async def test_an_interim_message_ends_nothing() -> None:
+    async with beside() as (relay, client), client.thinking(SESSION, GUEST):
+        await asyncio.sleep(1)
+        await client.send({"sessionId": SESSION, "guestId": GUEST, "type": "message_sent", "final": False})
+        await asyncio.sleep(5)
+        assert relay.kinds() == ["thinking", "message_sent", "heartbeat"]
+        assert relay.sees() == "typing"
+
+
+async def test_ending_twice_is_ending_once_and_what_never_began_has_no_end() -> None:
+    async with beside() as (relay, client):
+        one, other = client.thinking(SESSION, GUEST), client.thinking(SESSION, GUEST)
+        one.begin()
+        one.begin()
+        other.end()
+        await asyncio.sleep(1)
+        assert relay.kinds() == ["thinking"]
+        one.end()
+        one.end()
+        await asyncio.sleep(1)
+        assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+async def test_a_strict_one_raises_what_is_the_callers_and_is_closed() -> None:
+    async with beside(strict=True) as (relay, client):
+        with pytest.raises(Rejected, match="not as wanted") as refused:
+            async with client.thinking("no session", GUEST):
+                pytest.fail("the block was entered")
+        assert refused.value.status == 422
+        await asyncio.sleep(6)
+        assert relay.kinds() == []
+
+
+async def test_a_strict_one_waits_for_the_answer_at_both_ends() -> None:
+    async with beside(strict=True) as (relay, client):
+        async with client.thinking(SESSION, GUEST):
+            assert relay.kinds() == ["thinking"]
+            async with client.thinking(SESSION, GUEST):
+                assert relay.kinds() == ["thinking"]
+        assert relay.kinds() == ["thinking", "thinking_done"]
