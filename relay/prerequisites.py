@@ -4,6 +4,7 @@ from relay.assembly import NO_GATEWAY, unix_ms
 from relay.errors import SettingsError
 from relay.gateway.http import base_url_problem
 from relay.ingest import Credentials
+from relay.ingest.adapters.catalogue import adapters_of
 from relay.outbox.targets import targets_of
 from relay.settings.models import Settings, is_loopback
 
@@ -16,6 +17,7 @@ def refuse_unusable(settings: Settings) -> None:
         _refuse_no_gateway,
         _refuse_base_urls,
         _refuse_callers,
+        _refuse_adapters,
         _refuse_targets,
     ):
         try:
@@ -40,6 +42,10 @@ def _refuse_base_urls(settings: Settings) -> None:
 
 def _refuse_callers(settings: Settings) -> None:
     Credentials(settings, wall=unix_ms)
+
+
+def _refuse_adapters(settings: Settings) -> None:
+    adapters_of(settings)
 
 
 def _refuse_targets(settings: Settings) -> None:

@@ -99,7 +99,7 @@ class Credentials:
         self._signing = {name: _signing_caller(name, one, settings) for name, one in settings.sources.items()}
         self.is_open = not settings.sources
         """True where any caller on this machine is the source `local`."""
-        self._local = Caller(LOCAL, _only_gateway(settings), frozenset({WRITE}))
+        self._local = Caller(LOCAL, only_gateway(settings), frozenset({WRITE}))
         if self.is_open and not is_loopback(settings.server.host):
             raise SettingsError(
                 "server.host: listening off loopback needs at least one [sources.NAME] with a key; "
@@ -166,7 +166,7 @@ def _allowed(caller: Caller | None, scope: str) -> Caller:
 
 
 def _signing_caller(name: str, source: Source, settings: Settings) -> Caller:
-    return Caller(name, source.gateway or _only_gateway(settings), frozenset({WRITE}))
+    return Caller(name, source.gateway or only_gateway(settings), frozenset({WRITE}))
 
 
 def _keys(settings: Settings) -> dict[str, _Key]:
@@ -180,7 +180,7 @@ def _keys(settings: Settings) -> dict[str, _Key]:
 
 
 def _key(key: ApiKey, name: str, source: Source, settings: Settings) -> _Key:
-    gateway = source.gateway or _only_gateway(settings)
+    gateway = source.gateway or only_gateway(settings)
     return _Key(
         caller=Caller(name, gateway, frozenset(key.scopes)),
         digest=bytes.fromhex(key.sha256),
@@ -189,5 +189,6 @@ def _key(key: ApiKey, name: str, source: Source, settings: Settings) -> _Key:
     )
 
 
-def _only_gateway(settings: Settings) -> str | None:
+def only_gateway(settings: Settings) -> str | None:
+    """That of events which name none, where there is no choice."""
     return next(iter(settings.gateways)) if len(settings.gateways) == 1 else None

@@ -18,6 +18,7 @@ from relay.core.signature import ID_HEADER
 from relay.core.ticket import Ticket
 from relay.errors import Rejected, Unavailable
 from relay.ingest.accounts import Account, Accounts
+from relay.ingest.adapters.door import SourceDoor
 from relay.ingest.answers import Receipt, refusal, reply
 from relay.ingest.body import Form, arrived, form_of, read_body
 from relay.ingest.counts import count_refusal
@@ -68,6 +69,10 @@ class Doors:
         self._receipts = {told: Receipt(told._asdict(), wall=wall) for told in SINGLES}
         self._now = now
         self._hosts.origins = self._accounts.origins
+        self._sources = SourceDoor(
+            settings, self._accounts, self.intake, key_of=lambda said: self.credentials.caller(said, WRITE),
+            metrics=metrics, now=now, wall=wall,
+        )  # fmt: skip
         self._doors: Mapping[str, Mapping[str, Door]] = {
             EVENTS: {hdrs.METH_POST: self._events},
             "/v1/tickets": {hdrs.METH_POST: self._tickets},
@@ -79,6 +84,7 @@ class Doors:
         self.credentials = credentials
         self._accounts.use(settings)
         self._hosts.origins = self._accounts.origins
+        self._sources.use(settings)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         if hdrs.ORIGIN in request.headers:
@@ -103,7 +109,8 @@ class Doors:
     def _door(self, request: web.BaseRequest) -> Door:
         """The door a request may knock at. Raises Rejected (400, 403, 404, 405), Unavailable."""
         self._hosts.check(request.headers)
-        methods = self._doors.get(request.rel_url.raw_path)
+        path = request.rel_url.raw_path
+        methods = self._doors.get(path) or self._sources.methods(path)
         if methods is None:
             raise Rejected(404, "Not found", "nothing is served under this path")
         door = methods.get(request.method)

@@ -36,7 +36,7 @@ class Signers:
 
     def __init__(self, settings: Settings) -> None:
         """Raises ValueError, which never holds a secret, where one cannot be used; the settings have seen to it."""
-        self._keys = {name: _keys(one) for name, one in settings.sources.items() if one.secrets}
+        self._keys = {name: _keys(one) for name, one in settings.sources.items() if _signs(one)}
 
     def source(self, headers: Headers, body: bytes, now: UnixMs) -> str | None:
         """Who signed these bytes just now, or None."""
@@ -50,6 +50,11 @@ class Signers:
             now=now,
         )
         return name if keys is not None and found is Check.VERIFIED else None
+
+
+def _signs(source: Source) -> bool:
+    """Secrets beside an adapter are its platform's, for `POST /v1/sources/{source}` alone."""
+    return bool(source.secrets) and source.adapter is None
 
 
 def _keys(source: Source) -> Keys:

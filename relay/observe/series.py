@@ -51,6 +51,9 @@ REFUSED_REQUESTS = Counter(
     "requests answered with a problem, and none of their events applied",
     ("reason",),
 )
+IGNORED_WEBHOOKS = Counter(
+    "relay_ignored_webhooks", "webhooks of a source's platform that say nothing about typing", ("source",)
+)
 PARSE_ERRORS = Counter("relay_http_parse_errors", "connections closed because they did not speak HTTP")
 FORGOTTEN_IDS = Counter("relay_forgotten_event_ids", "event ids forgotten early, for lack of room")
 
@@ -99,7 +102,7 @@ COMMIT_SECONDS = Histogram("relay_outbox_commit_seconds", "duration of one commi
 NOT_RECORDED = Counter("relay_outbox_refused", "engagement events that could not be recorded", ("reason",))
 
 SERIES: tuple[Series, ...] = (
-    EVENTS, VERDICTS, REFUSED_REQUESTS, PARSE_ERRORS, FORGOTTEN_IDS,
+    EVENTS, VERDICTS, REFUSED_REQUESTS, IGNORED_WEBHOOKS, PARSE_ERRORS, FORGOTTEN_IDS,
     BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
     SESSIONS, TICK_LAG, LOOP_LAG, CONFIG_GENERATION, CONFIG_RELOADS,
     OUTBOX_DELIVERIES, OUTBOX_OLDEST, ATTEMPTS, ATTEMPT_SECONDS, ENDPOINT_DISABLED, LANE_FAULTS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,

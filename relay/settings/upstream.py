@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
 from relay.core.signature import key_of
+from relay.settings.adapting import Adapting
 from relay.settings.endpoint import ListedSecret
 from relay.settings.section import Section
 
@@ -37,12 +38,13 @@ class ApiKey(Section):
     scopes: tuple[Literal["events:write", "read", "admin"], ...] = ("events:write",)
 
 
-class Source(Section):
+class Source(Adapting):
     """`[sources.NAME]`: an upstream system that may post events."""
 
     keys: tuple[ApiKey, ...] = ()
     secrets: tuple[ListedSecret, ...] = Field(default=(), max_length=5)
-    """Of signed requests (Standard Webhooks): `whsec_` and base64 of 24..64 bytes, newest first; every live one is tried."""
+    """Newest first; every live one is tried. Of signed requests (Standard Webhooks): `whsec_` and base64 of 24..64
+    bytes; beside an adapter, what its platform signs with."""
     origins: tuple[Origin, ...] = ()
     """Pages that may use a ticket of this source, as in https://desk.example; none, and it gets no tickets."""
     gateway: Name | None = None
@@ -58,7 +60,7 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _secrets_can_verify(self) -> Self:
-        for one in self.secrets:
+        for one in () if self.adapter else self.secrets:
             key_of(one.secret.get_secret_value())
         if self.secrets and self.secrets[0].until is not None:
             raise ValueError("secrets: the newest has an `until`: put its successor first")

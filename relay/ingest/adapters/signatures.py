@@ -59,6 +59,15 @@ def is_signed(secrets: Iterable[LiveSecret], headers: Headers, body: bytes, now:
     return any([one.proves(headers, body, now) for one in secrets if one.is_live(now)])  # noqa: C419 - all are tried
 
 
+def request_id(scheme: SignatureName, headers: Headers) -> str | None:
+    """What a repeat of the same signed request bears again; None where two requests may well be alike.
+
+    Ask only once the signature is verified. A `hub` signature is of the body alone, and the same may be said twice.
+    """
+    name = {"standard": ID_HEADER, "chatwoot": _CHATWOOT, "hub": None}[scheme]
+    return None if name is None else headers.get(name)
+
+
 def proof_of(scheme: SignatureName, secret: str) -> Proof:
     """Raises ValueError, which never holds the secret, for one that cannot be used."""
     if scheme == "standard":

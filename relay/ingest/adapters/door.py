@@ -1,0 +1,113 @@
+"""`POST /v1/sources/{source}`: a platform's own webhook, believed by its signature, read by its adapter.
+
+    body ─► which source? signed, or a key of that source? ─► rate ─► form ─► adapter ─► rate ─► intake ─► 200 or 202
+            401, the same for a source that is none                415    400 422              429 503
+
+Platforms disable a webhook that answers with errors: what an adapter has no use for is counted, and answered well.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import hdrs, web
+
+from relay.core.moments import Ms, UnixMs
+from relay.ingest.accounts import Account, Accounts
+from relay.ingest.adapters.catalogue import Adapter, adapters_of
+from relay.ingest.adapters.signatures import Headers, LiveSecret, is_signed, proof_of, request_id
+from relay.ingest.answers import reply
+from relay.ingest.body import form_of, read_body
+from relay.ingest.credentials import Caller, unauthorised
+from relay.ingest.events import Event
+from relay.ingest.hosts import foreign_page
+from relay.ingest.intake import DUPLICATE, Intake, Taken, ids_of
+from relay.ingest.refusals import BadField, rejected
+from relay.observe.metrics import Metrics
+from relay.observe.series import IGNORED_WEBHOOKS
+from relay.settings.models import Settings
+
+PREFIX = "/v1/sources/"
+_NOTHING = Taken(0, 0, 0)
+
+Door = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class SourceDoor:
+    """Answers requests under `PREFIX`. `key_of` says whose API key headers bear, or raises Rejected (401, 403)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        accounts: Accounts,
+        intake: Intake,
+        *,
+        key_of: Callable[[Headers], Caller],
+        metrics: Metrics,
+        now: Callable[[], Ms],
+        wall: Callable[[], UnixMs],
+    ) -> None:
+        self._adapters = adapters_of(settings)
+        self._limits = settings.server
+        self._accounts = accounts
+        self._intake = intake
+        self._key_of = key_of
+        self._metrics = metrics
+        self._now = now
+        self._wall = wall
+        self._nobody = (LiveSecret(proof_of("hub", secrets.token_hex())),)
+
+    def use(self, settings: Settings) -> None:
+        """Follow the settings. Raises SettingsError, and then goes on as before."""
+        self._adapters = adapters_of(settings)
+
+    def methods(self, path: str) -> Mapping[str, Door] | None:
+        """What is served under `path`; a source that is none is told by 401 only, so that nobody can look for them."""
+        is_ours = path.startswith(PREFIX) and len(path) > len(PREFIX) and "/" not in path[len(PREFIX) :]
+        return {hdrs.METH_POST: self._answer} if is_ours else None
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers, limits = request.headers, self._limits
+        body = await read_body(request, max_bytes=limits.max_batch_bytes, timeout_s=limits.body_timeout_s)
+        adapter = self._adapters.get(request.rel_url.raw_path[len(PREFIX) :])
+        is_proven = self._is_signed(adapter, headers, body)
+        if adapter is None or not (is_proven or self._is_keyed(adapter, headers)):
+            raise unauthorised()
+        account, now = self._accounts[adapter.caller.source], self._now()
+        account.rates.admit_request(len(body), now)
+        form_of(headers, allowed=adapter.forms)
+        repeated = request_id(adapter.scheme, headers) if is_proven else None
+        if repeated is None:
+            return reply(adapter.status, self._taken(adapter, account, body)._asdict())
+        with account.once(repeated, now) as is_news:
+            told = self._taken(adapter, account, body) if is_news else self._repeated(adapter)
+        return reply(adapter.status, told._asdict())
+
+    def _is_signed(self, adapter: Adapter | None, headers: Headers, body: bytes) -> bool:
+        """A source that is none is tried with a secret nobody has, so that it takes as long."""
+        tried = self._nobody if adapter is None or not adapter.secrets else adapter.secrets
+        return is_signed(tried, headers, body, self._wall()) and foreign_page(headers) is None
+
+    def _is_keyed(self, adapter: Adapter, headers: Headers) -> bool:
+        if hdrs.AUTHORIZATION not in headers:
+            return False
+        return self._key_of(headers).source == adapter.caller.source
+
+    def _taken(self, adapter: Adapter, account: Account, body: bytes) -> Taken:
+        """What became of a delivery's events. Raises Rejected, Unavailable; then of none."""
+        events = _read(adapter, body)
+        source = adapter.caller.source
+        if not events:
+            self._metrics.counter(IGNORED_WEBHOOKS, source).value += 1
+            return _NOTHING
+        account.rates.admit_events(len(events), self._now())
+        return self._intake.all(source, self._intake.activities(adapter.caller, events), ids_of(events))
+
+    def _repeated(self, adapter: Adapter) -> Taken:
+        return self._intake.counted(adapter.caller.source, DUPLICATE)
+
+
+def _read(adapter: Adapter, body: bytes) -> list[Event]:
+    try:
+        return adapter.read(body)
+    except BadField as why:
+        raise rejected([(why.place, why.words)]) from None

@@ -1,0 +1,207 @@
+"""`POST /v1/sources/{source}` on a real socket: who is believed, what is taken, what a platform is answered."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay import wire
+from relay.core.activity import Kind
+from relay.core.signature import Keys
+from relay.errors import Unavailable
+from relay.settings import Settings
+from tests.ingest.house import SESSION, WALL, House, key_settings, opened, settings, sure
+
+RECORDINGS = Path(__file__).parent / "recordings"
+TOKEN = "the-integration's-own-token"
+STANDARD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+CLOUD = "application/cloudevents+json"
+SOURCES: dict[str, Any] = {
+    "crm": {"keys": [key_settings(sure())]},
+    "genesys": {"adapter": "genesys-open", "secrets": [TOKEN], "keys": [key_settings(sure(seed=2))]},
+    "desk": {"adapter": "chatwoot", "secrets": [TOKEN]},
+    "bus": {"adapter": "cloudevents", "secrets": [STANDARD]},
+    "other": {
+        "adapter": "mapping",
+        "signature": "hub",
+        "secrets": [TOKEN],
+        "mapping": {"type": "kind", "sessionId": "chat", "guestId": "guest"},
+    },
+}
+
+
+def sourced(**more: Any) -> Settings:
+    return settings(sources=SOURCES | more)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    async with opened(sourced()) as house:
+        yield house
+
+
+def body_of(name: str) -> bytes:
+    return wire.dumps(wire.loads((RECORDINGS / f"{name}.json").read_bytes())["body"])
+
+
+def hmac_of(signed: bytes) -> bytes:
+    return hmac.new(TOKEN.encode(), signed, hashlib.sha256).digest()
+
+
+def hub(body: bytes) -> dict[str, str]:
+    return {"X-Hub-Signature-256": "sha256=" + base64.b64encode(hmac_of(body)).decode()}
+
+
+def chatwoot(body: bytes, at_s: int = WALL // 1000) -> dict[str, str]:
+    digest = hmac_of(f"{at_s}.".encode() + body).hex()
+    return {"X-Chatwoot-Timestamp": str(at_s), "X-Chatwoot-Signature": f"sha256={digest}"}
+
+
+def standard(body: bytes, message_id: str = "msg-1") -> dict[str, str]:
+    stamp = WALL // 1000
+    signature = Keys([STANDARD]).sign(message_id, stamp, body)
+    return {"webhook-id": message_id, "webhook-timestamp": str(stamp), "webhook-signature": signature}
+
+
+async def posted(house: House, source: str, body: bytes, headers: dict[str, str]) -> tuple[int, Any]:
+    """No API key, unless `headers` bear one."""
+    assert house.client is not None
+    said = {"Content-Type": "application/json"} | headers
+    answer = await house.client.post(f"{house.base_url}/v1/sources/{source}", data=body, headers=said)
+    return answer.status, await answer.json()
+
+
+async def test_a_genesys_agent_types_and_is_answered_200(house: House) -> None:
+    body = body_of("genesys-open-typing")
+    assert await posted(house, "genesys", body, hub(body)) == (
+        200,
+        {"accepted": 1, "duplicates": 0, "stale": 0},
+    )
+    (activity,) = house.taken
+    assert (activity.kind, activity.source, activity.address.session_id) == (
+        Kind.THINKING,
+        "genesys",
+        SESSION,
+    )
+
+
+async def test_a_webhook_the_platform_repeats_has_one_effect(house: House) -> None:
+    for source, name, sign in (
+        ("genesys", "genesys-open-text", hub),
+        ("desk", "chatwoot-typing-on", chatwoot),
+    ):
+        body = body_of(name)
+        _, first = await posted(house, source, body, sign(body))
+        status, again = await posted(house, source, body, sign(body))
+        assert (status, first["accepted"], again) == (200, 1, {"accepted": 0, "duplicates": 1, "stale": 0})
+    assert len(house.taken) == 2
+
+
+async def test_a_chatwoot_agent_is_an_actor_of_her_own(house: House) -> None:
+    body = body_of("chatwoot-message-of-an-agent")
+    assert (await posted(house, "desk", body, chatwoot(body)))[0] == 200
+    assert [(one.kind, one.actor) for one in house.taken] == [(Kind.MESSAGE_SENT, "user-7")]
+
+
+async def test_a_cloudevent_is_answered_202_and_its_repeat_too(house: House) -> None:
+    body = body_of("cloudevents-keystroke")
+    headers = {"Content-Type": CLOUD, **standard(body)}
+    assert await posted(house, "bus", body, headers) == (202, {"accepted": 1, "duplicates": 0, "stale": 0})
+    assert await posted(house, "bus", body, headers) == (202, {"accepted": 0, "duplicates": 1, "stale": 0})
+
+
+async def test_a_request_that_was_refused_is_not_remembered(house: House) -> None:
+    body = body_of("cloudevents-keystroke")
+    headers = {"Content-Type": CLOUD, **standard(body)}
+    house.refuses = Unavailable("the outbox is full")
+    assert (await posted(house, "bus", body, headers))[0] == 503
+    house.refuses = None
+    assert (await posted(house, "bus", body, headers))[1]["accepted"] == 1
+
+
+async def test_what_says_nothing_about_typing_is_answered_well_and_counted(house: House) -> None:
+    body = body_of("chatwoot-status-changed")
+    status, told = await posted(house, "desk", body, chatwoot(body))
+    assert (status, told) == (200, {"accepted": 0, "duplicates": 0, "stale": 0})
+    assert house.counted('relay_ignored_webhooks_total{source="desk"}') == 1
+
+
+async def test_a_key_of_the_same_source_will_do_and_another_sources_will_not(house: House) -> None:
+    body = body_of("genesys-open-typing")
+    own = {"Authorization": f"Bearer {sure(seed=2).key}"}
+    foreign = {"Authorization": f"Bearer {sure().key}"}
+    assert (await posted(house, "genesys", body, own))[0] == 200
+    assert (await posted(house, "genesys", body, foreign))[0] == 401
+    assert (await posted(house, "desk", body, own))[0] == 401
+
+
+@pytest.mark.parametrize("source", ["genesys", "desk", "bus", "other", "crm", "nobody", "NOBODY", "a%2fb"])
+async def test_whoever_is_not_believed_hears_one_and_the_same_401(house: House, source: str) -> None:
+    body = body_of("genesys-open-typing")
+    (_, told) = await posted(house, "nobody", body, {})
+    for headers in ({}, hub(b"other"), chatwoot(b"other"), standard(b"other"), {"Authorization": "Bearer x"}):
+        assert await posted(house, source, body, headers) == (401, told)
+    assert house.taken == []
+
+
+async def test_a_stale_signature_is_not_believed(house: House) -> None:
+    body = body_of("chatwoot-typing-on")
+    assert (await posted(house, "desk", body, chatwoot(body, WALL // 1000 - 301)))[0] == 401
+
+
+async def test_a_page_cannot_post_what_it_was_shown(house: House) -> None:
+    body = body_of("genesys-open-typing")
+    assert (await posted(house, "genesys", body, hub(body) | {"Origin": "https://evil.example"}))[0] in {
+        401,
+        403,
+    }
+    assert house.taken == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"canary", 400), (b"", 400), (b'{"kind":"keystroke","chat":"/canary"}', 422)]
+)
+async def test_what_is_malformed_is_a_problem_that_repeats_nothing(
+    house: House, body: bytes, status: int
+) -> None:
+    answered, told = await posted(house, "other", body, hub(body))
+    assert answered == status
+    assert "canary" not in str(told)
+
+
+async def test_an_unfit_session_is_named_by_its_field(house: House) -> None:
+    body = b'{"kind":"keystroke","chat":12,"guest":"g-17"}'
+    status, told = await posted(house, "other", body, hub(body))
+    assert (status, told["errors"][0]["loc"]) == (422, "0.sessionId")
+
+
+async def test_a_form_that_was_not_agreed_is_415_and_another_method_405(house: House) -> None:
+    body = body_of("cloudevents-keystroke")
+    assert (await posted(house, "bus", body, standard(body)))[0] == 415
+    assert house.client is not None
+    answer = await house.client.get(f"{house.base_url}/v1/sources/bus")
+    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+    assert (await posted(house, "bus/x", body, {}))[0] == 404
+    assert (await posted(house, "", body, {}))[0] == 404
+
+
+async def test_a_source_past_its_rate_is_told_so_only_once_it_is_believed() -> None:
+    slow = SOURCES["other"] | {"requests_per_s": 0.5}
+    body = b'{"kind":"opened"}'
+    async with opened(sourced(other=slow)) as house:
+        assert (await posted(house, "other", body, {}))[0] == 401
+        assert (await posted(house, "other", body, hub(body)))[0] == 202
+        assert (await posted(house, "other", body, hub(body)))[0] == 429
+
+
+async def test_an_adapter_that_is_configured_anew_is_used_anew(house: House) -> None:
+    assert house.doors is not None
+    body = b'{"kind":"keystroke","chat":"%s","guest":"g-17","who":"g-18"}' % SESSION.encode()
+    other = SOURCES["other"] | {"mapping": SOURCES["other"]["mapping"] | {"guestId": "who"}}
+    house.doors.use(sourced(other=other), house.doors.credentials)
+    assert (await posted(house, "other", body, hub(body)))[0] == 202
+    assert house.taken[0].address.guest_id == "g-18"
