@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from relay.carrier import Carrier
+from relay.core.endpoint import Circuit, Standing
 from relay.core.ids import uuid7
 from relay.core.indicator import SessionKey
 from relay.core.moments import NEVER, Ms, UnixMs
@@ -31,7 +32,9 @@ from relay.observe.series import (
     ATTEMPTS,
     COMMIT_ROWS,
     COMMIT_SECONDS,
+    ENDPOINT_CIRCUIT,
     ENDPOINT_DISABLED,
+    ENDPOINT_PAUSED,
     LANE_FAULTS,
     LIMITER_HEADROOM,
     NOT_RECORDED,
@@ -103,6 +106,8 @@ class Assembly:
         )
         metrics.watch(LIMITER_HEADROOM, self._headroom)
         metrics.watch(ENDPOINT_DISABLED, self._disabled)
+        metrics.watch(ENDPOINT_PAUSED, self._paused)
+        metrics.watch(ENDPOINT_CIRCUIT, self._circuits)
 
     @classmethod
     async def open(
@@ -177,8 +182,18 @@ class Assembly:
         await self._carrier.carry(key)
 
     def _disabled(self) -> dict[tuple[str, ...], float]:
-        disabled = self.outbox.disabled_endpoints
-        return {(name,): float(name in disabled) for name in self.settings.endpoints}
+        standings = self.outbox.endpoints.standings
+        return {(name,): float(standing is Standing.DISABLED) for name, standing in standings.items()}
+
+    def _paused(self) -> dict[tuple[str, ...], float]:
+        standings = self.outbox.endpoints.standings
+        return {(name,): float(standing is Standing.PAUSED) for name, standing in standings.items()}
+
+    def _circuits(self) -> dict[tuple[str, ...], float]:
+        found = self.outbox.endpoints.circuits
+        return {
+            (name, one.value): float(one is circuit) for name, circuit in found.items() for one in Circuit
+        }
 
     def _headroom(self) -> dict[tuple[str, ...], float]:
         return {

@@ -1,11 +1,17 @@
 """Commands about trackers, asked of the running relay: it alone sends to them."""
 
+import sys
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import click
 
 from relay.cli.asking import asked, operations_option, print_rows
-from relay.cli.common import json_option
+from relay.cli.common import NO, json_option, print_json
+
+LONGEST_TEST_S = 130.0
+"""An endpoint's timeout is two minutes at most."""
 
 
 @click.group("endpoints")
@@ -17,7 +23,7 @@ def endpoints_group() -> None:
 @operations_option
 @json_option
 def list_endpoints(operations: str, *, as_json: bool) -> None:
-    """List every endpoint with its state."""
+    """List every endpoint: its state, its circuit where that is not closed, what waits for it, and why."""
     told = asked(operations, "GET", "/v1/endpoints")
     print_rows(told, as_json=as_json, rows="endpoints", line=_endpoint_line)
 
@@ -25,12 +31,64 @@ def list_endpoints(operations: str, *, as_json: bool) -> None:
 @endpoints_group.command()
 @click.argument("name")
 @operations_option
-def resume(name: str, operations: str) -> None:
-    """Take back an endpoint that was disabled by its 410; what it missed can be replayed (`dlq list --state cancelled`)."""
-    was_disabled = asked(operations, "POST", f"/v1/endpoints/{name}/resume")["resumed"]
-    click.echo("resumed" if was_disabled else "it was not disabled", err=True)
+@json_option
+def pause(name: str, operations: str, *, as_json: bool) -> None:
+    """Send an endpoint nothing until it is resumed; what is recorded for it waits, over restarts too."""
+    told = asked(operations, "POST", _path(name, "pause"))
+    _say(told, "paused" if told["paused"] else f"it was {told['state']} already", as_json=as_json)
+
+
+@endpoints_group.command()
+@click.argument("name")
+@operations_option
+@json_option
+def resume(name: str, operations: str, *, as_json: bool) -> None:
+    """Take back an endpoint that was paused or disabled, or try one at once whose circuit is open.
+
+    What it missed while it was disabled can be replayed (`dlq list --state cancelled`).
+    """
+    told = asked(operations, "POST", _path(name, "resume"))
+    words = f"resumed; it was {told['was']}" if told["resumed"] else "it was neither paused nor disabled"
+    _say(told, words, as_json=as_json)
+
+
+@endpoints_group.command()
+@click.argument("name")
+@operations_option
+@json_option
+def test(name: str, operations: str, *, as_json: bool) -> None:
+    """Send an endpoint one signed event of type endpoint.test, now, and tell what came of it.
+
+    It goes out whatever the endpoint's state, is recorded nowhere and counts for nothing. Exit code 1: it did not succeed.
+    """
+    told = asked(operations, "POST", _path(name, "test"), timeout_s=LONGEST_TEST_S)
+    _say(told, "\n".join(_tested_lines(told)), as_json=as_json)
+    if not told["success"]:
+        sys.exit(NO)
+
+
+def _path(name: str, deed: str) -> str:
+    return f"/v1/endpoints/{quote(name, safe='')}/{deed}"
+
+
+def _say(told: Any, words: str, *, as_json: bool) -> None:  # Any: JSON
+    if as_json:
+        print_json(told)
+    else:
+        click.echo(words, err=True)
+
+
+def _tested_lines(told: dict[str, Any]) -> Iterator[str]:
+    came = told["failure"] if told["status"] is None else f"answered {told['status']}"
+    yield f"{'ok' if told['success'] else 'failed'}: {came} in {told['totalMs']} ms"
+    if told["answer"]:
+        # A tracker's words: what would move a terminal's cursor or colour it is no text.
+        yield "".join(sign if sign.isprintable() else " " for sign in told["answer"])
 
 
 def _endpoint_line(row: dict[str, Any]) -> str:
-    more = f"\t{row['reason']} since {row['since']}" if row["state"] == "disabled" else ""
-    return f"{row['name']}\t{row['state']}{more}"
+    state = (
+        row["state"] if row["circuit"] in (None, "closed") else f"{row['state']}, circuit {row['circuit']}"
+    )
+    why = f"\t{row['reason']} since {row['since']}" if row["reason"] else ""
+    return f"{row['name']}\t{state}\t{row['waiting']} waiting{why}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from relay.core.moments import Ms, UnixMs
+from relay.core.moments import Ms, UnixMs, rfc3339
 
 WINDOW_MS: Ms = 5 * 60_000
 BUCKET_MS: Ms = 10_000
@@ -30,6 +30,14 @@ NO_SUCCESS_MS: UnixMs = 120 * 3_600_000
 EXHAUSTED_APART_MS: UnixMs = 12 * 3_600_000
 
 
+class Standing(StrEnum):
+    """Whether an endpoint is sent anything: `paused` by its operator, and all waits; `disabled`, and all is cancelled."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+
+
 class Circuit(StrEnum):
     """A metric label."""
 
@@ -43,6 +51,16 @@ class News(StrEnum):
 
     DEGRADED = "degraded"
     RECOVERED = "recovered"
+
+
+class Turn(NamedTuple):
+    """A circuit's turn in words and numbers: since when it is so, and the attempts it was judged by."""
+
+    news: News
+    why: str
+    since: UnixMs
+    attempts: int
+    failures: int
 
 
 class _Bucket(NamedTuple):
@@ -79,6 +97,16 @@ class EndpointBreaker:
         self._count(now, is_success=is_success)
         return self._open(now) if not is_success and self._is_failing() else None
 
+    def try_now(self, now: Ms) -> None:
+        """The next may go at once as a probe; somebody has reason to think that the endpoint is mended."""
+        self.open_until = min(self.open_until, now)
+
+    @property
+    def judged_by(self) -> tuple[int, int]:
+        """(attempts, failures) of the last five minutes before it opened; of a closed one, those so far."""
+        attempts = sum(bucket.attempts for bucket in self._buckets)
+        return attempts, sum(bucket.failures for bucket in self._buckets)
+
     def _tried(self, now: Ms, *, is_success: bool) -> News | None:
         if not is_success:
             self._open_ms = min(2 * self._open_ms, LONGEST_OPEN_MS)
@@ -107,8 +135,7 @@ class EndpointBreaker:
         self._buckets[-1] = _Bucket(last.since, last.attempts + 1, last.failures + (not is_success))
 
     def _is_failing(self) -> bool:
-        attempts = sum(bucket.attempts for bucket in self._buckets)
-        failures = sum(bucket.failures for bucket in self._buckets)
+        attempts, failures = self.judged_by
         return attempts >= FEWEST_ATTEMPTS and failures >= FAILING_SHARE * attempts
 
 
@@ -128,3 +155,11 @@ class Record:
             self.first_exhausted = at
         is_apart = at - self.first_exhausted >= EXHAUSTED_APART_MS
         return is_apart and at - self.last_success >= NO_SUCCESS_MS
+
+    def in_words(self) -> str:
+        """Why an endpoint is given up, for whoever has to mend it."""
+        since = self.last_success if self.first_exhausted is None else self.first_exhausted
+        return (
+            f"no delivery has succeeded since {rfc3339(self.last_success)}, "
+            f"and from {rfc3339(since)} on messages spent all their attempts in vain"
+        )

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from relay.core.indicator import Cause, Indicator, SessionKey
 from relay.core.moments import UnixMs
+from relay.core.notice import Notice
 
 
 class Reason(StrEnum):
@@ -79,7 +80,7 @@ class Suppressed:
     at: UnixMs
 
 
-Fact = Transition | Broadcast | Suppressed
+Fact = Transition | Broadcast | Suppressed | Notice
 
 EVENT_OF_STATE: dict[Indicator, str] = {
     Indicator.TYPING: "session.typing",
@@ -101,10 +102,14 @@ def event_type(fact: Fact) -> str | None:
             return None
         case Suppressed():
             return "typing_indicator.suppressed"
+        case Notice():
+            return fact.kind.value
 
 
 def event_data(fact: Fact, sequence: int | None) -> dict[str, object]:
     """The event's `data`, JSON-ready and in a fixed order; `sequence` is a Transition's place in its session."""
+    if isinstance(fact, Notice):
+        return fact.data
     gateway, session_id = fact.key
     base: dict[str, object] = {"sessionId": session_id, "guestId": fact.guest_id, "gateway": gateway}
     match fact:

@@ -92,7 +92,17 @@ ATTEMPT_SECONDS = Histogram(
     "relay_delivery_attempt_seconds", "duration of an attempt", ("endpoint",), bounds=_INDICATOR_BOUNDS
 )
 ENDPOINT_DISABLED = Gauge(
-    "relay_endpoint_disabled", "1 while an endpoint is sent nothing, for its 410", ("endpoint",)
+    "relay_endpoint_disabled",
+    "1 while an endpoint is sent nothing, for its 410 or five days of failures",
+    ("endpoint",),
+)
+ENDPOINT_PAUSED = Gauge(
+    "relay_endpoint_paused", "1 while an endpoint's operator has it paused", ("endpoint",)
+)
+ENDPOINT_CIRCUIT = Gauge(
+    "relay_endpoint_circuit",
+    "1 for the circuit an endpoint has: closed, open (it fails, nothing is sent), trial (one at a time)",
+    ("endpoint", "circuit"),
 )
 LANE_FAULTS = Counter(
     "relay_lane_faults", "times an endpoint's lane was started again after a fault", ("endpoint",)
@@ -105,6 +115,6 @@ SERIES: tuple[Series, ...] = (
     EVENTS, VERDICTS, REFUSED_REQUESTS, IGNORED_WEBHOOKS, PARSE_ERRORS, FORGOTTEN_IDS,
     BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
     SESSIONS, TICK_LAG, LOOP_LAG, CONFIG_GENERATION, CONFIG_RELOADS,
-    OUTBOX_DELIVERIES, OUTBOX_OLDEST, ATTEMPTS, ATTEMPT_SECONDS, ENDPOINT_DISABLED, LANE_FAULTS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,
+    OUTBOX_DELIVERIES, OUTBOX_OLDEST, ATTEMPTS, ATTEMPT_SECONDS, ENDPOINT_DISABLED, ENDPOINT_PAUSED, ENDPOINT_CIRCUIT, LANE_FAULTS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,
 )  # fmt: skip
 """In the order they are shown."""

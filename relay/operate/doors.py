@@ -4,7 +4,7 @@
     GET /v1/metrics  /v1/sessions[/{id}]                 what is so now
     GET /v1/audit  /v1/deliveries  /v1/endpoints         what was done, and what is left to do
     POST /v1/deliveries/{id}/replay                      send one that has ended once more
-    POST /v1/endpoints/{name}/resume                     take back one that answered 410
+    POST /v1/endpoints/{name}/pause  /resume  /test      hold a tracker's deliveries, take it back, try it now
     POST /v1/reload                                      read the settings again
 
 The host rule is the public listener's: no page of another origin gets in, nor a request from another machine.
@@ -28,7 +28,8 @@ from relay.ingest.hosts import HostRule
 from relay.ingest.refusals import WrongMethod
 from relay.observe.health import Health
 from relay.observe.series import OUTBOX_DELIVERIES, OUTBOX_OLDEST
-from relay.operate.views import audit_view, delivery_view, endpoint_view, session_view
+from relay.operate.endpoints import EndpointDoors
+from relay.operate.views import audit_view, delivery_view, session_view
 from relay.settings.models import Operations
 
 MOST_ROWS = 1000
@@ -55,6 +56,7 @@ class OperatorDoors:
         self._assembly = assembly
         self._health = health
         self._reload = reload
+        endpoints = EndpointDoors(assembly.outbox.endpoints)
         self._doors: dict[str, Answer] = {
             "/healthz": self._alive,
             "/readyz": self._ready,
@@ -63,11 +65,13 @@ class OperatorDoors:
             "/v1/sessions": self._sessions,
             "/v1/audit": self._audit,
             "/v1/deliveries": self._deliveries,
-            "/v1/endpoints": self._endpoints,
+            "/v1/endpoints": endpoints.all,
         }
         self._deeds: dict[str, Deed] = {
             r"/v1/deliveries/(?P<what>[0-9]{1,18})/replay": self._replay,
-            r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/resume": self._resume,
+            r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/pause": endpoints.pause,
+            r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/resume": endpoints.resume,
+            r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/test": endpoints.test,
             r"/v1/(?P<what>reload)": self._read_again,
         }
 
@@ -163,26 +167,12 @@ class OperatorDoors:
         )
         return reply(200, {"deliveries": [delivery_view(row) for row in rows]})
 
-    async def _endpoints(self, _request: web.BaseRequest) -> web.Response:
-        disabled = {row.name: row for row in await self._assembly.outbox.disabled()}
-        names = [
-            *self._assembly.settings.endpoints,
-            *(n for n in disabled if n not in self._assembly.settings.endpoints),
-        ]
-        return reply(200, {"endpoints": [endpoint_view(name, disabled.get(name)) for name in names]})
-
     async def _replay(self, delivery_id: str, _request: web.BaseRequest) -> web.Response:
         if not await self._assembly.outbox.replay(int(delivery_id)):
             raise Rejected(
                 404, "Not replayable", "no delivery with this id has ended: it waits, or was never there"
             )
         return reply(202, {"replayed": 1})
-
-    async def _resume(self, name: str, _request: web.BaseRequest) -> web.Response:
-        """What was recorded meanwhile is `cancelled`, and can be replayed."""
-        if name not in self._assembly.settings.endpoints:
-            raise Rejected(404, "Unknown endpoint", "no endpoint of this name is configured")
-        return reply(200, {"resumed": await self._assembly.outbox.enable(name)})
 
     async def _read_again(self, _: str, _request: web.BaseRequest) -> web.Response:
         """All of what changed is taken over, or none of it (422, each problem in a line)."""

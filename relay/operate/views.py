@@ -1,10 +1,13 @@
 """What the operator is shown of sessions, audit and deliveries: JSON-ready values from rows and live objects."""
 
 from relay.core.actor import Actor
+from relay.core.endpoint import Circuit, Standing
 from relay.core.moments import Ms, rfc3339
 from relay.core.pacer import standing
 from relay.core.session import Session
-from relay.outbox.rows import AuditRow, DeliveryRow, EndpointRow
+from relay.outbox.rows import Attempt, AuditRow, DeliveryRow, EndpointRow
+
+SHOWN_BYTES = 1024
 
 
 def session_view(session: Session, now: Ms) -> dict[str, object]:
@@ -81,8 +84,32 @@ def delivery_view(row: DeliveryRow) -> dict[str, object]:
     }
 
 
-def endpoint_view(name: str, disabled: EndpointRow | None) -> dict[str, object]:
-    """`state` is active or disabled; why and since when where it is disabled."""
-    if disabled is None:
-        return {"name": name, "state": "active"}
-    return {"name": name, "state": "disabled", "reason": disabled.reason, "since": rfc3339(disabled.since)}
+def endpoint_view(
+    name: str, row: EndpointRow | None, circuit: Circuit | None, waiting: int
+) -> dict[str, object]:
+    """`row` is None where nothing was ever sent to it, `circuit` where it is no longer configured.
+
+    `lastSuccess` is the first use of one that never had any.
+    """
+    standing = row.standing if row else Standing.ACTIVE
+    return {
+        "name": name,
+        "state": standing.value if circuit else "unknown",
+        "circuit": circuit.value if circuit else None,
+        "reason": row.reason if row and row.reason else None,
+        "since": rfc3339(row.since) if row else None,
+        "lastSuccess": rfc3339(row.last_success) if row else None,
+        "waiting": waiting,
+    }
+
+
+def tested_view(attempt: Attempt) -> dict[str, object]:
+    """A test as it went; of the answer its first kilobyte, as text."""
+    return {
+        "success": attempt.failure is None,
+        "status": attempt.status,
+        "failure": attempt.failure.value if attempt.failure else None,
+        "headersMs": None if attempt.headers_ms is None else round(attempt.headers_ms, 1),
+        "totalMs": round(attempt.total_ms, 1),
+        "answer": attempt.excerpt[:SHOWN_BYTES].decode("utf-8", "replace"),
+    }

@@ -5,11 +5,14 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 
 from relay.core.backoff import JITTER
+from relay.core.endpoint import Circuit, Standing
 from relay.core.moments import Ms, UnixMs
+from relay.outbox.gate import Gate
 from relay.outbox.lane import Lane
 from relay.outbox.places import Places
+from relay.outbox.rows import Attempt
 from relay.outbox.store import Listener, OutboxStore
-from relay.outbox.webhook import Target, Webhook
+from relay.outbox.webhook import Letter, Target, Webhook
 
 MOST_AT_ONCE = 256
 """Deliveries on their way over all endpoints: bounds sockets and memory, whatever the configuration's sum."""
@@ -40,10 +43,15 @@ class Dispatcher:
         def now() -> Ms:
             return loop.time() * 1000
 
+        self._gates = {
+            name: Gate(name, rate_per_s=target.rate_per_s, now=now, wall=wall)
+            for name, target in targets.items()
+        }
         self._lanes = {
             name: Lane(
                 name,
                 Webhook(target, wall=wall, now=now),
+                self._gates[name],
                 store,
                 concurrency=target.concurrency,
                 timeout_s=target.timeout_s,
@@ -56,10 +64,12 @@ class Dispatcher:
             for name, target in targets.items()
         }
 
-    def start(self, *, disabled: frozenset[str]) -> None:
-        """Starts every lane; those of disabled endpoints claim nothing until enabled."""
-        for name, lane in self._lanes.items():
-            lane.start(is_disabled=name in disabled)
+    def start(self, *, stopped: Mapping[str, tuple[Standing, str]] | None = None) -> None:
+        """Starts every lane; those of `stopped` endpoints, each with its standing and why, claim nothing until resumed."""
+        for name, (standing, why) in (stopped or {}).items():
+            self.halt(name, standing, why)
+        for lane in self._lanes.values():
+            lane.start()
 
     def wake(self, endpoints: Iterable[str]) -> None:
         """These have something new to claim."""
@@ -67,14 +77,26 @@ class Dispatcher:
             if lane := self._lanes.get(name):
                 lane.wake()
 
-    def enable(self, endpoint: str) -> None:
+    def halt(self, endpoint: str, standing: Standing, why: str) -> None:
+        """Nothing more of it is claimed until `resume`."""
         if lane := self._lanes.get(endpoint):
-            lane.enable()
+            lane.halt(standing, why)
+
+    def resume(self, endpoint: str) -> None:
+        if lane := self._lanes.get(endpoint):
+            lane.resume()
+
+    async def test(self, endpoint: str, letter: Letter) -> Attempt:
+        """Sends this now, and books it nowhere. Raises KeyError for an unknown endpoint, Rejected as `Lane.test`."""
+        return await self._lanes[endpoint].test(letter)
 
     @property
-    def disabled(self) -> frozenset[str]:
-        """The endpoints whose lanes claim nothing."""
-        return frozenset(name for name, lane in self._lanes.items() if lane.is_disabled)
+    def standings(self) -> dict[str, Standing]:
+        return {name: gate.standing for name, gate in self._gates.items()}
+
+    @property
+    def circuits(self) -> dict[str, Circuit]:
+        return {name: gate.circuit for name, gate in self._gates.items()}
 
     async def stop(self, timeout_s: float) -> None:
         """What is due and what is on its way has `timeout_s` to be delivered; the rest stays pending."""

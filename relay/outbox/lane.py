@@ -2,7 +2,7 @@
 
     wake (new work, a place free, a settle) ─┐
                                              ▼
-    ┌──► places free? paused? ──► claim ──► a task each: send → judge → settle ──► place free, wake
+    ┌──► places free? gate open? ─► claim ──► a task each: send → judge → settle ──► place free, wake
     └──── sleep until the next is due ◄──┘
 
 What is claimed and not settled, because the process died, the disk refused or a fault nobody foresaw struck, is due
@@ -15,13 +15,15 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from relay.core.delivery import State, Trigger, Verdict, judge, retry_room
+from relay.core.endpoint import Standing
 from relay.core.moments import Ms, UnixMs
 from relay.core.terms import Terms
-from relay.errors import Unavailable
+from relay.errors import Rejected, Unavailable
+from relay.outbox.gate import Gate
 from relay.outbox.places import Places
 from relay.outbox.rows import Attempt
 from relay.outbox.store import Lease, Listener, OutboxStore, Settlement, Want
-from relay.outbox.webhook import Webhook
+from relay.outbox.webhook import Letter, Webhook
 
 LEASE_SPARE_MS: Ms = 15_000
 """A lease outlasts the longest POST by this: time for the settle to find the disk."""
@@ -43,6 +45,7 @@ class Lane:
         self,
         endpoint: str,
         webhook: Webhook,
+        gate: Gate,
         store: OutboxStore,
         *,
         concurrency: int,
@@ -56,6 +59,7 @@ class Lane:
         """`jitter` draws chance's share of a wait, 0 to `backoff.JITTER`."""
         self.endpoint = endpoint
         self._webhook = webhook
+        self._gate = gate
         self._store = store
         self._concurrency = concurrency
         self._lease_ms = timeout_s * 1000 + LEASE_SPARE_MS
@@ -66,17 +70,13 @@ class Lane:
         self._listener = listener
         self._wake = asyncio.Event()
         self._sending: dict[asyncio.Task[None], Lease] = {}
-        self._paused_until: UnixMs = 0
         self._may_have_work = True
-        self.is_disabled = False
-        """It answered 410: nothing is claimed until `enable`."""
         self._is_draining = False
         self._is_stopping = False
+        self._is_testing = False
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, *, is_disabled: bool) -> None:
-        if is_disabled:
-            self._disable()
+    def start(self) -> None:
         self._task = asyncio.create_task(self._keep_running(), name=f"lane:{self.endpoint}")
 
     def wake(self) -> None:
@@ -84,10 +84,25 @@ class Lane:
         self._may_have_work = True
         self._wake.set()
 
-    def enable(self) -> None:
+    def halt(self, standing: Standing, why: str) -> None:
+        """Nothing more is claimed until `resume`; what is on its way ends as it does."""
+        self._gate.stop(standing, why)
+
+    def resume(self) -> None:
         """The endpoint takes deliveries again."""
-        self.is_disabled = False
+        self._gate.resume()
         self.wake()
+
+    async def test(self, letter: Letter) -> Attempt:
+        """Sends this now, whatever the gate says, and books it nowhere. Raises Rejected while one such is on its way."""
+        if self._is_testing:
+            raise Rejected(409, "Under way", "a test of this endpoint is on its way: wait for its answer")
+        self._is_testing = True
+        try:
+            attempt, _ = await self._webhook.send(letter)
+        finally:
+            self._is_testing = False
+        return attempt
 
     async def stop(self, timeout_s: float) -> None:
         """Sends what is due and ends what is on its way, for `timeout_s` at most; the rest stays pending."""
@@ -114,47 +129,50 @@ class Lane:
     async def _run(self) -> None:
         while not self._is_stopping:
             self._wake.clear()
-            next_due = await self._claim() if self._may_claim() else None
-            if self._is_draining and not self._sending and not (self._may_have_work and self._may_claim()):
+            pause_s = await self._claim()
+            if self._is_draining and not self._sending and not (self._may_have_work and self._room()):
                 return
             if not self._wake.is_set():
-                await self._sleep(self._pause_s(next_due))
+                await self._sleep(min(pause_s, LOOK_AGAIN_S))
 
-    def _may_claim(self) -> bool:
-        return not self.is_disabled and self._paused_until <= self._wall()
+    def _room(self) -> int:
+        """How many more may be on their way."""
+        in_flight = len(self._sending)
+        return self._gate.room(self._concurrency - in_flight, in_flight=in_flight)
 
-    async def _claim(self) -> UnixMs | None:
-        """Fills the free places with what is due, and says when to look again unless woken."""
-        most = self._places.take(self._concurrency - len(self._sending), self.wake)
+    async def _claim(self) -> float:
+        """Fills the free places with what is due, and says for how long there is nothing to do unless woken."""
+        room = self._room()
+        if not room:
+            return self._gate.opens_in_s() or LOOK_AGAIN_S
+        most, most_retries = self._places.take(room, self.wake, retries=self._retry_room(room))
         if not most:
-            return None
+            return LOOK_AGAIN_S
         self._may_have_work, asked_at = False, self._wall()
         try:
-            claimed = await self._store.claim(self._want(most))
+            claimed = await self._store.claim(Want(self.endpoint, most, most_retries, self._lease_ms))
         except BaseException as why:
-            self._places.give(most)
+            self._places.give(most, retries=most_retries)
             if not isinstance(why, Unavailable):
                 raise
             self._may_have_work = True
-            return self._wall() + int(RESTART_S * 1000)
-        self._places.give(most - len(claimed.leases))
-        for lease in claimed.leases:
+            return RESTART_S
+        leases = claimed.leases
+        self._places.give(most - len(leases), retries=most_retries - sum(map(_is_retry, leases)))
+        self._gate.spend(len(leases))
+        for lease in leases:
             self._launch(lease)
         # What was due before we asked and was not given waits for a place, and so for a wake.
         is_left = claimed.next_due is not None and claimed.next_due <= asked_at
-        self._may_have_work |= is_left or len(claimed.leases) == most
-        return None if is_left else claimed.next_due
+        self._may_have_work |= is_left or len(leases) == most
+        return self._pause_s(None if is_left else claimed.next_due)
 
-    def _want(self, most: int) -> Want:
-        retrying = sum(lease.attempts > 1 for lease in self._sending.values())
-        most_retries = retry_room(most, retrying=retrying, concurrency=self._concurrency)
-        return Want(self.endpoint, most, most_retries, self._lease_ms)
+    def _retry_room(self, room: int) -> int:
+        retrying = sum(map(_is_retry, self._sending.values()))
+        return retry_room(room, retrying=retrying, concurrency=self._concurrency)
 
     def _pause_s(self, next_due: UnixMs | None) -> float:
-        """Until the next is due or the pause ends."""
-        now = self._wall()
-        until = self._paused_until if self._paused_until > now else next_due
-        return LOOK_AGAIN_S if until is None else min(LOOK_AGAIN_S, max(0.0, (until - now) / 1000))
+        return LOOK_AGAIN_S if next_due is None else max(0.0, (next_due - self._wall()) / 1000)
 
     async def _sleep(self, at_most_s: float) -> None:
         with suppress(TimeoutError):
@@ -167,8 +185,7 @@ class Lane:
         task.add_done_callback(self._landed)
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
-        del self._sending[task]
-        self._places.give(1)
+        self._places.give(1, retries=_is_retry(self._sending.pop(task)))
         if not task.cancelled() and (why := task.exception()):
             log.error("outbox.delivery_failed", exc_info=why, extra={"fields": {"endpoint": self.endpoint}})
             self._listener.on_lane_failure(self.endpoint)
@@ -185,24 +202,18 @@ class Lane:
             terms=self._terms,
             left_ms=None if lease.expires_at is None else lease.expires_at - now,
         )
+        turn = self._gate.noted(attempt)
         if verdict.pause_ms:
-            self._paused_until = max(self._paused_until, now + int(verdict.pause_ms))
-        if verdict.disables_endpoint and not self.is_disabled:
-            self._disable()
-            self._listener.on_endpoint_disabled(self.endpoint)
-        due = now + int(verdict.wait_ms) if verdict.state is State.PENDING else None
+            self._gate.rest(verdict.pause_ms)
+        if verdict.disables_endpoint:
+            self._disable("it answered 410 Gone")
+        due = self._wall() + int(verdict.wait_ms) if verdict.state is State.PENDING else None
         self._tell(lease, attempt, verdict, due)
-        await self._settle(Settlement(lease, attempt, verdict.state, due, verdict.disables_endpoint))
+        await self._settle(Settlement(lease, attempt, verdict.state, due, verdict.disables_endpoint, turn))
 
-    def _disable(self) -> None:
-        self.is_disabled = True
-        fields = {
-            "endpoint": self.endpoint,
-            "why": "it answered 410 Gone",
-            "remedy": "nothing is sent to it until `typing-relay endpoints resume` with its name; "
-            "what it misses is kept as cancelled for outbox.retention_days and can be replayed",
-        }
-        log.error("endpoint.disabled", extra={"fields": fields})
+    def _disable(self, why: str) -> None:
+        if self._gate.stop(Standing.DISABLED, why):
+            self._listener.on_endpoint_disabled(self.endpoint)
 
     async def _settle(self, settlement: Settlement) -> None:
         try:
@@ -216,6 +227,8 @@ class Lane:
             }
             log.warning("outbox.settle_failed", extra={"fields": fields})
             return
+        if settled.disables:
+            self._disable(settled.disables)
         if settled.releases_next or settlement.due is not None:
             self.wake()
 
@@ -244,6 +257,11 @@ class Lane:
             "disables_endpoint": verdict.disables_endpoint,
         }
         delivery_log.info("delivery.attempted", extra={"fields": fields})
+
+
+def _is_retry(lease: Lease) -> bool:
+    """As the store counts them for `most_retries`."""
+    return lease.number > 1 or lease.trigger is Trigger.REPLAY
 
 
 async def _cancelled(tasks: "list[asyncio.Task[None]]") -> None:

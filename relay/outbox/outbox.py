@@ -14,14 +14,16 @@ from contextlib import suppress
 from typing import Self
 
 from relay.core.delivery import Filter, State
+from relay.core.endpoint import Standing
 from relay.core.engagement import Fact, Reason, Transition
 from relay.core.ids import uuid7
 from relay.core.indicator import Indicator
 from relay.core.moments import UnixMs
 from relay.errors import RelayError, Unavailable
 from relay.outbox.dispatcher import Dispatcher
+from relay.outbox.endpoints import Endpoints
 from relay.outbox.letters import Letters
-from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow, Depth, EndpointRow, Selection
+from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow, Depth, Selection
 from relay.outbox.sqlite.ledger import Options
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
@@ -62,6 +64,7 @@ class Outbox:
         self._store = store
         self._wall = wall
         self._dispatcher = Dispatcher(store, targets, wall=wall, listener=listener)
+        self.endpoints = Endpoints(store, self._dispatcher, wall=wall, new_id=_event_id)
         store.on_work = self._dispatcher.wake
         self._upkeep: asyncio.Task[None] | None = None
         self._sessions_at_once = min(SESSIONS_AT_ONCE, max_queue // 2)
@@ -120,9 +123,13 @@ class Outbox:
 
     async def start(self) -> None:
         """Begins to deliver, and to mark that we live."""
-        disabled = frozenset(row.name for row in await self._store.disabled())
+        rows = await self._store.endpoints()
         await self._store.mark_alive(self._wall() + ALIVE_AHEAD_MS)
-        self._dispatcher.start(disabled=disabled)
+        self._dispatcher.start(
+            stopped={
+                row.name: (row.standing, row.reason) for row in rows if row.standing is not Standing.ACTIVE
+            }
+        )
         self._upkeep = asyncio.create_task(self._keep_up(), name="outbox-upkeep")
 
     async def drain(self, timeout_s: float = 5.0) -> None:
@@ -149,14 +156,6 @@ class Outbox:
         """Why facts cannot be recorded now, for readiness; None if they can."""
         return self._store.trouble
 
-    @property
-    def disabled_endpoints(self) -> frozenset[str]:
-        """The configured endpoints that are sent nothing because they answered 410, once `start` has returned.
-
-        Costs no query: for readiness and metrics.
-        """
-        return self._dispatcher.disabled
-
     async def deliveries(
         self,
         state: State | None = None,
@@ -182,19 +181,9 @@ class Outbox:
     async def depth(self) -> Depth:
         return await self._store.depth()
 
-    async def disabled(self) -> list[EndpointRow]:
-        """The endpoints that answered 410, and since when, those no longer configured among them."""
-        return await self._store.disabled()
-
     async def replay(self, delivery_id: int) -> bool:
         """Sends a delivery that has ended once more, with its id, its bytes and a new budget."""
         return await self._store.replay(delivery_id)
-
-    async def enable(self, endpoint: str) -> bool:
-        """Takes a disabled endpoint back; what it missed was recorded as cancelled and can be replayed."""
-        was_disabled = await self._store.enable(endpoint)
-        self._dispatcher.enable(endpoint)
-        return was_disabled
 
     async def _keep_up(self) -> None:
         while True:

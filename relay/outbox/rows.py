@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from relay.core.delivery import Failure, State, Trigger
+from relay.core.endpoint import Standing
 from relay.core.indicator import SessionKey
 from relay.core.moments import Ms, UnixMs
 
@@ -95,11 +96,18 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class EndpointRow:
-    """An endpoint that was disabled, why and when."""
+    """Where an endpoint stands since when, and why if it is sent nothing.
+
+    `last_success` is its first use where nothing ever succeeded; `first_exhausted` is the first message since then
+    that spent all its attempts in vain.
+    """
 
     name: str
+    standing: Standing
     reason: str
     since: UnixMs
+    last_success: UnixMs
+    first_exhausted: UnixMs | None
 
 
 @dataclass(frozen=True, slots=True)

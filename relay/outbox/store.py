@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from relay.core.delivery import State, Trigger
+from relay.core.endpoint import Standing, Turn
 from relay.core.engagement import Fact
 from relay.core.indicator import SessionKey
 from relay.core.moments import Ms, UnixMs
@@ -55,7 +56,7 @@ class Listener:
     on_lane_failure: Callable[[str], None] = _nothing
     """(endpoint): its lane met something nobody foresaw and was started again"""
     on_endpoint_disabled: Callable[[str], None] = _nothing
-    """(endpoint): it answered 410 and is sent nothing until it is enabled; not told again at the next start"""
+    """(endpoint): it is sent nothing any more, until it is resumed; not told again at the next start"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +115,30 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What becomes of a leased delivery. `due` is meant where `state` is PENDING."""
+    """What becomes of a leased delivery. `due` is meant where `state` is PENDING.
+
+    `turn`: with this attempt the endpoint's circuit opened, is still open, or closed.
+    """
 
     lease: Lease
     attempt: Attempt
     state: State
     due: UnixMs | None = None
     disables_endpoint: bool = False
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """`is_ours` is False where the lease had ended: nothing was changed. `releases_next`: the session's next has a due."""
+    """`is_ours` is False where the lease had ended: nothing was changed. `releases_next`: the session's next has a due.
+
+    `disables`: the endpoint was disabled by this, and why. `wakes`: those that have an operational event of it waiting.
+    """
 
     is_ours: bool
     releases_next: bool = False
+    disables: str | None = None
+    wakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +218,15 @@ class OutboxStore(Protocol):
         """Gives a delivery that has ended a new budget; False where there is none such. Id and bytes stay."""
         ...
 
-    async def enable(self, endpoint: str) -> bool:
-        """Lets a disabled endpoint have deliveries again; those it missed can be replayed."""
+    async def pause(self, endpoint: str) -> bool:
+        """Marks it as one that is sent nothing, durably; what is recorded for it waits. False where it was not active."""
+        ...
+
+    async def resume(self, endpoint: str) -> Standing:
+        """Lets a paused or disabled endpoint have deliveries again and forgives its record; what it was.
+
+        What was cancelled while it was disabled can be replayed.
+        """
         ...
 
     async def mark_alive(self, until: UnixMs) -> None:
@@ -246,7 +263,13 @@ class OutboxStore(Protocol):
 
     async def audit(self, selection: AuditSelection) -> list[AuditRow]: ...
 
-    async def disabled(self) -> list[EndpointRow]: ...
+    async def endpoints(self) -> list[EndpointRow]:
+        """Every endpoint that anything was ever sent to, or that was paused; by name."""
+        ...
+
+    async def waiting(self) -> dict[str, int]:
+        """How many deliveries each endpoint has that are not yet made; none is left out but those with none."""
+        ...
 
     async def depth(self) -> Depth: ...
 

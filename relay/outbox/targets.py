@@ -33,6 +33,7 @@ def _target(endpoint: Endpoint) -> Target:
         keys=keys,
         format=FORMATS[endpoint.format],
         concurrency=endpoint.concurrency,
+        rate_per_s=endpoint.rate_per_s,
         connect_timeout_s=endpoint.connect_timeout_s,
         timeout_s=endpoint.timeout_s,
         allow=endpoint.allow_cidrs,

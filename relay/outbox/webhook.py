@@ -9,7 +9,7 @@ import math
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -26,7 +26,6 @@ from relay.core.terms import DURABLE, Terms
 from relay.outbox.formats import STANDARD, Format
 from relay.outbox.guard import ForbiddenAddressError, guarded
 from relay.outbox.rows import Attempt
-from relay.outbox.store import Lease
 
 READ_BYTES: Final = 16 * 1024
 EXCERPT_BYTES: Final = 4 * 1024
@@ -61,7 +60,8 @@ OVER_A_LIMIT: Final = ("more than", "Too many headers")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an endpoint's deliveries go. `concurrency` is how many may be on their way at once.
+    """Where an endpoint's deliveries go. `concurrency` is how many may be on their way at once, `rate_per_s` how many
+    may begin in a second (None: as many as there are).
 
     `allow` are networks to be reached besides the public internet. With a `proxy` it is the proxy's address that is
     judged here, and where the url's name leads is the proxy's duty. `headers` and `proxy` may hold secrets.
@@ -71,6 +71,7 @@ class Target:
     keys: Keys
     format: Format = STANDARD
     concurrency: int = 8
+    rate_per_s: float | None = None
     connect_timeout_s: float = 5.0
     timeout_s: float = 15.0
     allow: tuple[Network, ...] = ()
@@ -78,6 +79,21 @@ class Target:
     proxy: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
     terms: Terms = DURABLE
+
+
+class Letter(Protocol):
+    """What is sent: a `Lease`, or a `Probe`."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def traceparent(self) -> str | None: ...
+    @property
+    def is_unordered(self) -> bool: ...
+    @property
+    def expires_at(self) -> UnixMs | None: ...
 
 
 class Webhook:
@@ -119,20 +135,20 @@ class Webhook:
             skip_auto_headers=("Accept", "Accept-Encoding"),
         )
 
-    async def send(self, lease: Lease) -> tuple[Attempt, Answer]:
+    async def send(self, letter: Letter) -> tuple[Attempt, Answer]:
         """Signs afresh and posts once."""
         started_at, started = self._wall(), self._now()
         headers_ms: Ms | None = None
-        body = self._format.body_of(lease.event_id, lease.body)
+        body = self._format.body_of(letter.event_id, letter.body)
         status, excerpt = None, b""
         try:
             async with self._session.post(
                 self._url,
                 data=body,
-                headers=self._signed(lease, body, started_at),
+                headers=self._signed(letter, body, started_at),
                 proxy=self._proxy,
                 allow_redirects=False,
-                timeout=self._time_for(lease, started_at),
+                timeout=self._time_for(letter, started_at),
             ) as response:
                 headers_ms, status = self._now() - started, response.status
                 excerpt = (await _first_bytes(response))[:EXCERPT_BYTES]
@@ -145,11 +161,11 @@ class Webhook:
     async def close(self) -> None:
         await self._session.close()
 
-    def _time_for(self, lease: Lease, at: UnixMs) -> aiohttp.ClientTimeout:
+    def _time_for(self, letter: Letter, at: UnixMs) -> aiohttp.ClientTimeout:
         """As configured, but never past the end of the delivery's life. Raises TimeoutError where that has come."""
-        if lease.expires_at is None:
+        if letter.expires_at is None:
             return self._timeout
-        left_s = (lease.expires_at - at) / 1000
+        left_s = (letter.expires_at - at) / 1000
         if left_s <= 0:
             raise TimeoutError
         # aiohttp rounds five seconds and more up to whole ones, of the loop's clock.
@@ -158,17 +174,17 @@ class Webhook:
             total=total_s, sock_connect=self._connect_timeout_s, ceil_threshold=math.inf
         )
 
-    def _signed(self, lease: Lease, body: bytes, at: UnixMs) -> Mapping[str, str]:
+    def _signed(self, letter: Letter, body: bytes, at: UnixMs) -> Mapping[str, str]:
         timestamp_s = at // 1000
         headers = {
-            ID_HEADER: lease.event_id,
+            ID_HEADER: letter.event_id,
             TIMESTAMP_HEADER: str(timestamp_s),
-            SIGNATURE_HEADER: self._keys.sign(lease.event_id, timestamp_s, body),
+            SIGNATURE_HEADER: self._keys.sign(letter.event_id, timestamp_s, body),
         }
-        if lease.is_unordered:
+        if letter.is_unordered:
             headers[UNORDERED_HEADER] = "true"
-        if lease.traceparent:
-            headers["traceparent"] = lease.traceparent
+        if letter.traceparent:
+            headers["traceparent"] = letter.traceparent
         return headers
 
 

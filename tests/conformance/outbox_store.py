@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 
 from relay import wire
 from relay.core.delivery import LEADS_TO, Failure, Filter, State, Trigger
+from relay.core.endpoint import Standing
 from relay.core.engagement import Broadcast, Reason, Suppressed, Transition
 from relay.core.indicator import Cause, Indicator
 from relay.core.moments import UnixMs
@@ -339,9 +340,9 @@ class OutboxStoreSuite:
         gone = settlement(lease, State.CANCELLED)
         await store.settle(Settlement(gone.lease, gone.attempt, gone.state, disables_endpoint=True))
         await store.append(transition("c"))
-        assert [row.name for row in await store.disabled()] == ["all"]
+        assert [(row.name, row.standing) for row in await store.endpoints()] == [("all", Standing.DISABLED)]
         assert len(await store.deliveries(Selection(State.CANCELLED, "all"))) == 2
-        assert await store.enable("all")
+        assert await store.resume("all") is Standing.DISABLED
         await store.append(transition("d"))
         assert [lease.key[1] for lease in await claim(store)] == ["d"]
 

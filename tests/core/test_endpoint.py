@@ -123,3 +123,30 @@ def test_a_success_forgives_what_was_before() -> None:
     record.succeeded(110 * H)
     assert not record.exhausted(115 * H)
     assert not record.exhausted(229 * H)
+
+
+def test_an_open_circuit_can_be_tried_at_once_and_a_failure_shuts_it_as_any() -> None:
+    breaker = failing(10)
+    breaker.try_now(1 * S)
+    assert breaker.room(1 * S, in_flight=0) == 1
+    breaker.noted(1 * S, is_success=False)
+    assert breaker.open_until == 61 * S
+
+
+def test_a_closed_circuit_does_not_care_to_be_tried() -> None:
+    breaker = EndpointBreaker()
+    breaker.try_now(0)
+    assert breaker.room(0, in_flight=5) is None
+
+
+def test_it_says_what_it_was_judged_by() -> None:
+    breaker = failing(9)
+    breaker.noted(0, is_success=True)
+    breaker.noted(0, is_success=False)
+    assert breaker.judged_by == (11, 10)
+
+
+def test_the_words_name_the_last_success_and_the_first_in_vain() -> None:
+    words = Record(last_success=1_795_000_000_000, first_exhausted=1_795_003_600_000).in_words()
+    assert "2026-11-18T11:06:40" in words
+    assert "2026-11-18T12:06:40" in words

@@ -150,7 +150,10 @@ async def test_a_tracker_that_said_gone_is_shown_taken_back_and_sent_what_it_mis
     (shown,) = (await house.ask("/v1/endpoints")).value["endpoints"]
     assert (shown["name"], shown["state"], shown["reason"]) == ("tracker", "disabled", "answered 410 Gone")
     assert b'relay_endpoint_disabled{endpoint="tracker"} 1.0' in (await house.ask("/metrics")).body
-    assert (await house.ask("/v1/endpoints/tracker/resume", "POST")).value == {"resumed": True}
+    assert (await house.ask("/v1/endpoints/tracker/resume", "POST")).value == {
+        "resumed": True,
+        "was": "disabled",
+    }
     assert (await house.ask(f"/v1/deliveries/{missed['id']}/replay", "POST")).status == 202
     await house.receiver.until(2)
 

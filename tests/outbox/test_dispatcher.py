@@ -44,7 +44,7 @@ async def store(tmp_path: Path, receiver: Receiver) -> AsyncIterator[OutboxStore
     target = {"all": Target(receiver.url, Keys([SECRET]), allow=LOOPBACK)}
     dispatcher = Dispatcher(store, target, wall=disk.wall, listener=Listener())
     store.on_work = dispatcher.wake
-    dispatcher.start(disabled=frozenset())
+    dispatcher.start()
     yield store
     await dispatcher.stop(1)
     await store.close(is_clean=True)
@@ -107,7 +107,7 @@ async def test_a_refused_address_is_in_the_log_and_tried_again_by_schedule(
         store, {"all": Target(receiver.url, Keys([SECRET]))}, wall=disk.wall, listener=Listener()
     )
     store.on_work = dispatcher.wake
-    dispatcher.start(disabled=frozenset())
+    dispatcher.start()
     await store.append(broadcast())
     await asyncio.sleep(10)
     (waiting,) = await store.deliveries(Selection(State.PENDING))

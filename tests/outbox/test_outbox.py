@@ -10,6 +10,7 @@ import pytest
 
 from relay.core.delivery import State
 from relay.core.destination import LOOPBACK
+from relay.core.endpoint import Standing
 from relay.core.engagement import Fact, Reason, Transition
 from relay.core.indicator import Indicator
 from relay.core.moments import UnixMs
@@ -155,12 +156,12 @@ async def test_410_disables_the_endpoint_across_restarts_until_enabled(
         await asyncio.sleep(1)
         await outbox.append(typing("b"))
         await asyncio.sleep(60)
-        assert [row.name for row in await outbox.disabled()] == ["tracker"]
+        assert outbox.endpoints.standings == {"tracker": Standing.DISABLED}
     async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
         await outbox.append(typing("c"))
         await asyncio.sleep(60)
         assert len(receiver.got) == 1
-        assert await outbox.enable("tracker")
+        assert await outbox.endpoints.resume("tracker") is Standing.DISABLED
         await outbox.append(typing("d"))
         await asyncio.sleep(1)
         assert [got.data["sessionId"] for got in receiver.got] == ["a", "d"]
@@ -176,18 +177,18 @@ async def test_a_disabled_endpoint_is_told_once_and_known_across_restarts(
     receiver.answers = [410, 410]
     tracker = endpoint(receiver.url)
     async with running(tmp_path, Listener(on_endpoint_disabled=told.append), tracker=tracker) as outbox:
-        assert outbox.disabled_endpoints == frozenset()
+        assert outbox.endpoints.standings == {"tracker": Standing.ACTIVE}
         await append_all(outbox, typing("a"), typing("b"))
         await asyncio.sleep(1)
-        assert outbox.disabled_endpoints == {"tracker"}
+        assert outbox.endpoints.standings == {"tracker": Standing.DISABLED}
     assert told == ["tracker"]
     assert errors(caplog) == [("endpoint.disabled", "tracker")]
     caplog.clear()
     async with running(tmp_path, tracker=tracker) as outbox:
-        assert outbox.disabled_endpoints == {"tracker"}
+        assert outbox.endpoints.standings == {"tracker": Standing.DISABLED}
         assert errors(caplog) == [("endpoint.disabled", "tracker")]
-        assert await outbox.enable("tracker")
-        assert outbox.disabled_endpoints == frozenset()
+        assert await outbox.endpoints.resume("tracker") is Standing.DISABLED
+        assert outbox.endpoints.standings == {"tracker": Standing.ACTIVE}
 
 
 async def test_an_endpoint_that_hangs_does_not_slow_another(tmp_path: Path, receiver: Receiver) -> None:

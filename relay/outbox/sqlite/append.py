@@ -15,6 +15,7 @@ from relay.core.delivery import Filter, State
 from relay.core.engagement import Broadcast, Fact, Suppressed, Transition, event_data, event_type
 from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs, rfc3339
+from relay.core.notice import Notice, asking
 from relay.core.terms import DURABLE, Terms, weight
 from relay.outbox.sqlite.endings import Endings
 from relay.outbox.sqlite.numbers import Numbers, Step
@@ -105,6 +106,7 @@ class Recorder:
             return tuple(name for name, want in filters.items() if want.admits(event, gateway, source))
 
         self._wanting = wanting
+        self._filters = filters
         self.shortage: Shortage | None = None
         self._note_shortage(None)
 
@@ -132,7 +134,8 @@ class Recorder:
             return Recorded(None, self._numbers.take(Step(fact.key, None, "", None, fact.numbers), batch.now))
         event, endpoints = self._addressed(fact)
         rows = self._rows_for(endpoints)
-        limit = self._lacking(rows, batch) if rows else None
+        # A notice has its place whatever is full: it may be what says so, and there are few of them an hour.
+        limit = self._lacking(rows, batch) if rows and not isinstance(fact, Notice) else None
         number = (
             self._numbers.take(_step(fact, is_refused=limit is not None), batch.now)
             if isinstance(fact, Transition)
@@ -153,6 +156,8 @@ class Recorder:
 
     def _addressed(self, fact: Fact) -> tuple[str | None, tuple[str, ...]]:
         event = event_type(fact)
+        if isinstance(fact, Notice):
+            return event, asking(self._filters, fact)
         return event, self._wanting(event, fact.key[0], fact.source) if event else ()
 
     def _rows_for(self, endpoints: tuple[str, ...]) -> int:
@@ -237,7 +242,7 @@ def _body(fact: Fact, event: str, number: int | None) -> bytes:
 
 
 def _traceparent(fact: Fact) -> str | None:
-    return None if isinstance(fact, Suppressed) else fact.traceparent
+    return None if isinstance(fact, Suppressed | Notice) else fact.traceparent
 
 
 def _audit_row(fact: Broadcast) -> Row:

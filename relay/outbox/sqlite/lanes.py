@@ -13,6 +13,7 @@ import apsw
 from relay.core.delivery import LIVE, State, Trigger, overtaken_at
 from relay.core.moments import UnixMs
 from relay.core.terms import DURABLE, Terms
+from relay.outbox.sqlite.aftermath import Aftermath
 from relay.outbox.sqlite.drop import drop
 from relay.outbox.sqlite.endings import RELEASE_NEXT, Endings, Live
 from relay.outbox.sqlite.tally import ATTEMPT_ROW_BYTES, Row, Tally
@@ -68,17 +69,10 @@ ENDED = """
     SELECT d.state, d.endpoint, length(e.body) FROM deliveries d JOIN events e ON e.id = d.event
     WHERE d.id = ? AND d.finished_at IS NOT NULL
 """
-RELEASE_STUCK = """
-    UPDATE deliveries SET due = ?1 WHERE id IN (
-        SELECT min(id) FROM deliveries WHERE endpoint = ?2 AND finished_at IS NULL AND overtaken_at IS NULL
-        GROUP BY gateway, session_id HAVING max(due) IS NULL
-    )
-"""
 VOID_LEASES = """
     UPDATE deliveries SET state = 'pending', claim = NULL, due = ?
     WHERE id IN (SELECT id FROM deliveries INDEXED BY deliveries_due WHERE due IS NOT NULL AND claim IS NOT NULL)
 """
-DISABLE = "INSERT INTO endpoints (name, reason, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 MOST_ROUNDS = 32
 """Of a claim that meets only what is past: about 20 ms at most, then it asks to be asked again."""
@@ -98,6 +92,7 @@ class Lanes:
         self,
         connection: apsw.Connection,
         tally: Tally,
+        aftermath: Aftermath,
         endings: Endings,
         terms: Mapping[str, Terms],
         *,
@@ -107,6 +102,7 @@ class Lanes:
         """`claims` never gives the same number twice, also not after a restart. `terms` are those not as usual."""
         self._connection = connection
         self._tally = tally
+        self._aftermath = aftermath
         self._endings = endings
         self._terms = terms
         self._wall = wall
@@ -187,23 +183,25 @@ class Lanes:
             return Settled(is_ours=False)
         ((overtaken,),) = found
         self._tally.move(State.INFLIGHT, settlement.state, body_bytes=len(lease.body))
-        if settlement.disables_endpoint:
-            self._disable(lease.endpoint, now)
-        if lease.delivery_id in self._tally.doomed:
-            return self._bury(lease, now, is_overtaken=overtaken is not None)
+        is_doomed = lease.delivery_id in self._tally.doomed
+        disables, wakes = self._aftermath.of(
+            settlement, now, first_at=lambda: self._first_attempt_at(lease), is_kept=not is_doomed
+        )
+        if is_doomed:
+            releases_next = self._bury(lease, now, is_overtaken=overtaken is not None)
+            return Settled(True, releases_next, disables, wakes)  # noqa: FBT003 - as below
         self._connection.execute(ADD_ATTEMPT, _attempt_row(settlement))
         self._tally.attempts_bytes += ATTEMPT_ROW_BYTES + len(settlement.attempt.excerpt)
         if overtaken is not None:  # the others have gone on without it
-            return Settled(is_ours=True)
+            return Settled(is_ours=True, disables=disables, wakes=wakes)
         free_at = now if due is None else self._overtaken(lease, due)
-        return Settled(
-            is_ours=True, releases_next=free_at is not None and self._release_next(lease, max(now, free_at))
-        )
+        releases_next = free_at is not None and self._release_next(lease, max(now, free_at))
+        return Settled(True, releases_next, disables, wakes)  # noqa: FBT003 - is ours, and what it brought
 
-    def _bury(self, lease: Lease, now: UnixMs, *, is_overtaken: bool) -> Settled:
+    def _bury(self, lease: Lease, now: UnixMs, *, is_overtaken: bool) -> bool:
         """It was purged while it was on its way: however it went, it has landed and nothing of it is kept."""
         drop(self._connection, self._tally, [lease.delivery_id])
-        return Settled(is_ours=True, releases_next=not is_overtaken and self._release_next(lease, now))
+        return not is_overtaken and self._release_next(lease, now)
 
     def _unless_superseded(self, settlement: Settlement) -> Settlement:
         """An ephemeral one is not tried again where something newer of its session already waits."""
@@ -216,31 +214,22 @@ class Lanes:
 
     def _overtaken(self, lease: Lease, due: UnixMs) -> UnixMs | None:
         """From when on the lane goes on without a delivery that is due again at `due`; None if it waits for it."""
-        first = (lease.delivery_id, lease.number - lease.attempts + 1)
+        first_at = self._first_attempt_at(lease)
+        assert first_at is not None  # of this budget there is one by now
         after_ms = self._terms.get(lease.endpoint, DURABLE).unordered_after_ms
-        free_at = overtaken_at(self._connection.execute(FIRST_ATTEMPT_AT, first).get, due, after_ms=after_ms)
+        free_at = overtaken_at(first_at, due, after_ms=after_ms)
         if free_at is not None:
             self._connection.execute(OVERTAKE, (free_at, lease.delivery_id))
         return free_at
 
+    def _first_attempt_at(self, lease: Lease) -> UnixMs | None:
+        first = (lease.delivery_id, lease.number - lease.attempts + 1)
+        found: UnixMs | None = self._connection.execute(FIRST_ATTEMPT_AT, first).get
+        return found
+
     def _release_next(self, lease: Lease, at: UnixMs) -> bool:
         self._connection.execute(RELEASE_NEXT, (at, lease.endpoint, *lease.key))
         return self._connection.changes() > 0
-
-    def _disable(self, endpoint: str, now: UnixMs) -> None:
-        self._connection.execute(DISABLE, (endpoint, "answered 410 Gone", now))
-        self._tally.disabled |= {endpoint}
-
-    def enable(self, endpoints: Sequence[str]) -> list[bool]:
-        return [self._enable(endpoint) for endpoint in endpoints]
-
-    def _enable(self, endpoint: str) -> bool:
-        """What was not yet cancelled goes on; a lane whose head was cancelled gets a new one."""
-        was_disabled = endpoint in self._tally.disabled
-        self._connection.execute("DELETE FROM endpoints WHERE name = ?", (endpoint,))
-        self._connection.execute(RELEASE_STUCK, (self._wall(), endpoint))
-        self._tally.disabled -= {endpoint}
-        return was_disabled
 
     def replay(self, delivery_ids: Sequence[int]) -> list[str | None]:
         """The endpoint of each delivery that waits again now; None for one that is not there or has not ended."""

@@ -15,6 +15,7 @@ import apsw
 from relay.core.delivery import Filter
 from relay.core.moments import UnixMs
 from relay.core.terms import Terms
+from relay.outbox.sqlite.aftermath import Aftermath
 from relay.outbox.sqlite.append import Recorder
 from relay.outbox.sqlite.checkpoint import Checkpoints
 from relay.outbox.sqlite.endings import Endings
@@ -30,6 +31,7 @@ from relay.outbox.sqlite.lanes import Lanes
 from relay.outbox.sqlite.numbers import Numbers
 from relay.outbox.sqlite.purge import Purge
 from relay.outbox.sqlite.room import Limits
+from relay.outbox.sqlite.standings import Standings
 from relay.outbox.sqlite.sweep import Keep, Sweep, left_behind
 from relay.outbox.sqlite.tally import Tally
 from relay.outbox.store import LastLife
@@ -93,9 +95,12 @@ class Ledger:
             new_id=new_id,
             wall=wall,
         )
+        self.standings = Standings(self._connection, self.tally, wall=wall)
+        self._aftermath = Aftermath(self.recorder, self.standings, options.filters)
         self.lanes = Lanes(
             self._connection,
             self.tally,
+            self._aftermath,
             endings,
             options.terms,
             wall=wall,
@@ -138,6 +143,8 @@ class Ledger:
     def _undo(self) -> None:
         self.tally.restore(self._before)
         self._numbers.forget()
+        self.standings.forget()
+        self._aftermath.forget()
         with contextlib.suppress(apsw.Error):  # a full disk has already undone it
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

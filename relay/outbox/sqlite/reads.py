@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import apsw
 
 from relay.core.delivery import Failure, State, Trigger
+from relay.core.endpoint import Standing
 from relay.core.moments import UnixMs
 from relay.outbox.rows import (
     Attempt,
@@ -56,6 +57,11 @@ ENDPOINTS_ATTEMPTS = """
 """
 OPEN_SESSIONS = """
     SELECT gateway, session_id, guest_id, source FROM sessions WHERE state <> 'typing_stopped' ORDER BY id LIMIT ?
+"""
+ENDPOINTS = "SELECT name, state, reason, since, last_success, first_exhausted FROM endpoints ORDER BY name"
+# Reads the index of what is live and no table.
+WAITING = """
+    SELECT endpoint, count(*) FROM deliveries INDEXED BY deliveries_lane WHERE finished_at IS NULL GROUP BY endpoint
 """
 # Heads of lanes only: a session's oldest delivery is its head, unless it is an older one being replayed.
 OLDEST_PENDING = """
@@ -111,9 +117,14 @@ class Reads:
         rows = self._connection.execute(OPEN_SESSIONS, (limit,))
         return [OpenSession((gateway, session), guest, source) for gateway, session, guest, source in rows]
 
-    def disabled(self) -> list[EndpointRow]:
-        rows = self._connection.execute("SELECT name, reason, since FROM endpoints ORDER BY name")
-        return [EndpointRow(*row) for row in rows]
+    def endpoints(self) -> list[EndpointRow]:
+        return [
+            EndpointRow(name, Standing(state), *rest)
+            for name, state, *rest in self._connection.execute(ENDPOINTS)
+        ]
+
+    def waiting(self) -> dict[str, int]:
+        return dict(self._connection.execute(WAITING))
 
     def oldest_pending_at(self) -> UnixMs | None:
         found: UnixMs | None = self._connection.execute(OLDEST_PENDING).get

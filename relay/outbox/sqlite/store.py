@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 import apsw
 
 from relay.core.delivery import LIVE, State
+from relay.core.endpoint import Standing
 from relay.core.engagement import Fact, Transition
 from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs
@@ -139,10 +140,13 @@ class SqliteStore:
         self.on_work(frozenset({endpoint}))
         return True
 
-    async def enable(self, endpoint: str) -> bool:
-        was_disabled = await self._writer.submit(self._ledger.lanes.enable, endpoint)
+    async def pause(self, endpoint: str) -> bool:
+        return await self._writer.submit(self._ledger.standings.pause, endpoint)
+
+    async def resume(self, endpoint: str) -> Standing:
+        before = await self._writer.submit(self._ledger.standings.resume, endpoint)
         self.on_work(frozenset({endpoint}))
-        return was_disabled
+        return before
 
     async def mark_alive(self, until: UnixMs) -> None:
         await self._writer.submit(self._ledger.mark, (ALIVE_UNTIL, until))
@@ -193,8 +197,11 @@ class SqliteStore:
         found = await self._read(self._finds.event, event_id, recorded_at)
         return None if found is None else (found[1], await self._read(self._finds.fates, found[0]))
 
-    async def disabled(self) -> list[EndpointRow]:
-        return await self._read(self._reads.disabled)
+    async def endpoints(self) -> list[EndpointRow]:
+        return await self._read(self._reads.endpoints)
+
+    async def waiting(self) -> dict[str, int]:
+        return await self._read(self._reads.waiting)
 
     async def depth(self) -> Depth:
         oldest = await self._read(self._reads.oldest_pending_at)
@@ -251,6 +258,8 @@ class SqliteStore:
         for job, result in zip(done.jobs, done.results, strict=True):
             if isinstance(result, Recorded):
                 endpoints.update(result.endpoints)
+            elif isinstance(result, Settled):
+                endpoints.update(result.wakes)
             elif isinstance(result, RelayError) and job.kind == self._append:
                 self._refused(job.item, result)
         if endpoints:

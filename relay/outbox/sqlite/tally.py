@@ -11,6 +11,8 @@ import apsw
 
 from relay.core.delivery import COUNTS_AS_DEPTH, LIVE, State
 
+DISABLED = "SELECT name FROM endpoints WHERE state = 'disabled'"
+
 Row = tuple[Any, ...]  # Any: the STRICT schema types the columns, apsw cannot
 
 ATTEMPT_ROW_BYTES = 64
@@ -50,7 +52,7 @@ class Tally:
             attempts_bytes=connection.execute(ATTEMPTS_BYTES, (ATTEMPT_ROW_BYTES,)).get,
             doomed=frozenset(delivery for (delivery,) in connection.execute("SELECT delivery FROM doomed")),
             next_event=1 + (connection.execute("SELECT max(id) FROM events").get or 0),
-            disabled=frozenset(name for (name,) in connection.execute("SELECT name FROM endpoints")),
+            disabled=frozenset(name for (name,) in connection.execute(DISABLED)),
         )
 
     @property

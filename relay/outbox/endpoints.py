@@ -1,0 +1,79 @@
+"""What an operator sees of endpoints and may do to them: hold one, take it back, try it now."""
+
+from collections.abc import Callable
+
+from relay.core.endpoint import Circuit, Standing
+from relay.core.moments import UnixMs
+from relay.errors import Rejected
+from relay.outbox.dispatcher import Dispatcher
+from relay.outbox.probe import probe_of
+from relay.outbox.rows import Attempt, EndpointRow
+from relay.outbox.store import OutboxStore
+
+
+class Endpoints:
+    """All of one outbox. What changes one raises Rejected for a name that is not configured."""
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        dispatcher: Dispatcher,
+        *,
+        wall: Callable[[], UnixMs],
+        new_id: Callable[[UnixMs], str],
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._wall = wall
+        self._new_id = new_id
+
+    @property
+    def standings(self) -> dict[str, Standing]:
+        """Whether each configured one is sent anything, once the outbox has started. Costs no query."""
+        return self._dispatcher.standings
+
+    @property
+    def circuits(self) -> dict[str, Circuit]:
+        """Each configured one's circuit. Costs no query."""
+        return self._dispatcher.circuits
+
+    async def rows(self) -> list[EndpointRow]:
+        """Every one that anything was ever sent to, those no longer configured among them."""
+        return await self._store.endpoints()
+
+    async def waiting(self) -> dict[str, int]:
+        """How many deliveries wait, by endpoint."""
+        return await self._store.waiting()
+
+    async def pause(self, endpoint: str) -> bool:
+        """Sends it nothing until `resume`, restarts included; what is recorded for it waits. False where it is not active."""
+        self._check_known(endpoint)
+        is_paused = await self._store.pause(endpoint)
+        if is_paused:
+            self._dispatcher.halt(endpoint, Standing.PAUSED, "paused by its operator")
+        return is_paused
+
+    async def resume(self, endpoint: str) -> Standing:
+        """Takes a paused or disabled one back, and tries one whose circuit is open at once; what it was.
+
+        What a disabled one missed was recorded as cancelled and can be replayed.
+        """
+        self._check_known(endpoint)
+        before = await self._store.resume(endpoint)
+        self._dispatcher.resume(endpoint)
+        return before
+
+    async def test(self, endpoint: str) -> Attempt:
+        """One signed `endpoint.test`, sent now whatever its standing, and recorded nowhere.
+
+        Raises Rejected where one is on its way already.
+        """
+        self._check_known(endpoint)
+        at = self._wall()
+        return await self._dispatcher.test(endpoint, probe_of(endpoint, self._new_id(at), at))
+
+    def _check_known(self, endpoint: str) -> None:
+        known = self._dispatcher.standings
+        if endpoint not in known:
+            names = f"known are {', '.join(sorted(known))}" if known else "there is none"
+            raise Rejected(404, "Unknown endpoint", f"no endpoint of this name is configured; {names}")
