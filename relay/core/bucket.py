@@ -6,11 +6,15 @@ bucket is clear, so that nothing is refused for ever.
 """
 
 from dataclasses import dataclass
+from math import floor
 
 from relay.core.moments import NEVER, Ms
 
 BURST_MS: Ms = 2000
 """Two turns of a caller that gathers its events once a second."""
+
+_EXACT = 1e-6
+"""A millionth of a permit: what the sums of many floats may be off by."""
 
 
 @dataclass(slots=True)
@@ -28,6 +32,13 @@ def wait_ms(bucket: Bucket, cost: float, now: Ms) -> Ms:
         return 0.0
     room_ms = BURST_MS - cost * 1000 / bucket.per_s
     return max(0.0, full_ms - max(room_ms, 0.0))
+
+
+def room(bucket: Bucket, now: Ms) -> int:
+    """How many of cost 1 may pass now; where one is more than the whole bucket holds, one that waits until it is clear."""
+    full_ms = max(0.0, bucket.clear_at - now)
+    count = floor((BURST_MS - full_ms) * bucket.per_s / 1000 + _EXACT)
+    return max(count, 0 if full_ms else 1)
 
 
 def take(bucket: Bucket, cost: float, now: Ms) -> None:

@@ -3,19 +3,20 @@
     standing   paused by its operator, or disabled: nothing, until it is resumed
     rest       it said Retry-After: nothing until then
     circuit    most of its answers were failures: nothing for a while, then one probe at a time
-    pace       `rate_per_s`: no more than its share of each second
+    rate       `rate_per_s`: no more than its share of each second
 
-What must wait here is not claimed, so waiting costs no attempt and no lease. Circuit and pace are in memory: a
+What must wait here is not claimed, so waiting costs no attempt and no lease. Circuit and rate are in memory: a
 restart begins closed and rested. The standing is the store's, and told at the start.
 """
 
 import logging
 from collections.abc import Callable
 
+from relay.core import bucket
+from relay.core.bucket import Bucket
 from relay.core.endpoint import Circuit, EndpointBreaker, News, Standing, Turn
 from relay.core.moments import Ms, UnixMs
 from relay.core.notice import said
-from relay.core.pace import Pace
 from relay.outbox.rows import Attempt
 
 log = logging.getLogger("relay.outbox")
@@ -30,7 +31,7 @@ class Gate:
         self.endpoint = endpoint
         self.standing = Standing.ACTIVE
         self._breaker = EndpointBreaker()
-        self._pace = None if rate_per_s is None else Pace.of(rate_per_s)
+        self._rate = None if rate_per_s is None else Bucket(rate_per_s)
         self._now = now
         self._wall = wall
         self._rests_until: UnixMs = 0
@@ -46,7 +47,7 @@ class Gate:
             return 0
         now = self._now()
         probes = self._breaker.room(now, in_flight=in_flight)
-        paced = wanted if self._pace is None else self._pace.room(now)
+        paced = wanted if self._rate is None else bucket.room(self._rate, now)
         return min(wanted, paced, wanted if probes is None else probes)
 
     def opens_in_s(self) -> float:
@@ -55,14 +56,14 @@ class Gate:
         waits_ms = [
             self._rests_until - self._wall(),
             self._breaker.open_until - now if self.circuit is Circuit.OPEN else 0,
-            self._pace.opens_at(now) - now if self._pace else 0,
+            bucket.wait_ms(self._rate, 1, now) if self._rate else 0,
         ]
         return max(0.0, *waits_ms) / 1000
 
     def spend(self, count: int) -> None:
         """So many were claimed, and will be sent."""
-        if self._pace:
-            self._pace.spend(self._now(), count)
+        if self._rate:
+            bucket.take(self._rate, count, self._now())
 
     def rest(self, span_ms: Ms) -> None:
         """The endpoint asked for it."""

@@ -69,7 +69,7 @@ class Endpoint(Section):
     client_key: Path | None = None
     concurrency: int = Field(8, ge=1, le=256)
     rate_per_s: float | None = Field(None, ge=0.01, le=100_000)
-    """Deliveries that may begin in a second, a second's worth of them at once; what must wait costs no attempt."""
+    """Deliveries that may begin in a second, two seconds' worth of them at once; what must wait costs no attempt."""
     connect_timeout_s: float = Field(5.0, gt=0, le=60)
     timeout_s: float = Field(15.0, gt=0, le=120)
     delivery_class: DeliveryClass = Field(DeliveryClass.DURABLE, alias="class")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.bucket import BURST_MS, Bucket, take, taken, wait_ms
+from relay.core.bucket import BURST_MS, Bucket, room, take, taken, wait_ms
 
 
 def test_a_burst_of_two_seconds_passes_and_not_one_more() -> None:
@@ -71,3 +71,26 @@ def test_whoever_waits_as_told_passes(per_s: float, before: float, cost: float) 
     take(bucket, before, 0)
     wait = wait_ms(bucket, cost, 0)
     assert wait_ms(bucket, cost, wait + 1e-6 * (1 + wait)) == 0
+
+
+@given(st.floats(0.01, 1000), st.lists(st.floats(0, 5000), min_size=1, max_size=60))
+def test_who_takes_all_the_room_there_is_is_never_told_to_wait_for_it(
+    per_s: float, gaps: list[float]
+) -> None:
+    bucket, now = Bucket(per_s), 0.0
+    for gap in gaps:
+        now += gap
+        passing = room(bucket, now)
+        for _ in range(passing):
+            assert wait_ms(bucket, 1, now) <= 0.01
+            take(bucket, 1, now)
+        assert wait_ms(bucket, 1, now) > 0
+        assert room(bucket, now) == 0
+
+
+def test_there_is_room_for_one_when_its_wait_is_over_also_at_a_rate_below_one_in_two_seconds() -> None:
+    for per_s in (0.01, 0.1, 3, 50):
+        bucket = Bucket(per_s)
+        while room(bucket, 0):
+            take(bucket, 1, 0)
+        assert room(bucket, wait_ms(bucket, 1, 0)) == 1
