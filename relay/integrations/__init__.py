@@ -1,0 +1,1 @@
+"""Frameworks that tell a relay by themselves that a bot is at work; each module needs its framework, and no other."""

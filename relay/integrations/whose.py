@@ -1,0 +1,53 @@
+"""What the integrations have in common: a client of either kind, and whom a framework's own data is about."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+log = logging.getLogger("relay.integrations")
+
+T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """The session, and its guest where the relay's gateway needs one."""
+
+    session_id: str
+    guest_id: str | None = None
+
+
+class Use(Protocol):
+    """What `thinking` of either client gives; nothing of it waits or raises."""
+
+    def begin(self) -> None: ...
+    def answered(self) -> None: ...
+    def end(self) -> None: ...
+
+
+class Client(Protocol):
+    """`RelayClient` or `BlockingRelayClient`."""
+
+    def thinking(self, session_id: str, guest_id: str | None = None) -> Use: ...
+
+
+class Finding:
+    """`find`, without its mistakes: where data does not have the shape it expects, nobody is thinking.
+
+    A framework's callback must not fail for the sake of an indicator; the log says once that it was so.
+    """
+
+    def __init__(self, find: Callable[[T], Place | None]) -> None:
+        self._find: Callable[[Any], Place | None] = find  # Any: each framework's own data, as it came
+        self._is_said = False
+
+    def __call__(self, told: object) -> Place | None:
+        try:
+            return self._find(told)
+        except (AttributeError, LookupError, TypeError, ValueError) as why:
+            if not self._is_said:
+                log.warning(
+                    "no session to be found (%s): nobody is told that the bot is at work; this is said once",
+                    type(why).__name__,
+                )
+            self._is_said = True
+            return None

@@ -1,0 +1,145 @@
+"""A fulfilment webhook's request is the work on an answer. Bodies are after each platform's own documentation."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from relay import wire
+from relay.client import RelayClient
+from relay.integrations.aiohttp import Whose, dialogflow_cx, dialogflow_es, lex, rasa, thinking_while
+from relay.integrations.whose import Place
+from tests.client.beside import GUEST, SESSION, beside
+from tests.client.standing import standing
+
+CX = {
+    "detectIntentResponseId": "1",
+    "fulfillmentInfo": {"tag": "order"},
+    "sessionInfo": {
+        "session": f"projects/p/locations/l/agents/a/sessions/{SESSION}",
+        "parameters": {"guestId": GUEST},
+    },
+}
+ES = {
+    "responseId": "1",
+    "session": f"projects/p/agent/sessions/{SESSION}",
+    "queryResult": {"queryText": "?"},
+    "originalDetectIntentRequest": {"source": "x", "payload": {"guestId": GUEST}},
+}
+RASA = {
+    "next_action": "action_order",
+    "sender_id": SESSION,
+    "tracker": {"slots": {"guestId": GUEST, "x": None}},
+}
+LEX = {
+    "sessionId": SESSION,
+    "inputTranscript": "?",
+    "sessionState": {"sessionAttributes": {"guestId": GUEST}},
+}
+
+
+@pytest.mark.parametrize(
+    ("find", "body"),
+    [(dialogflow_cx, CX), (dialogflow_es, ES), (rasa, RASA), (lex, LEX)],
+    ids=["dialogflow_cx", "dialogflow_es", "rasa", "lex"],
+)
+def test_each_platforms_body_has_its_session_and_its_guest(find: Whose, body: dict[str, Any]) -> None:
+    assert find(body) == Place(SESSION, GUEST)
+
+
+@pytest.mark.parametrize(
+    ("find", "body"),
+    [
+        (dialogflow_cx, {"sessionInfo": {"session": "projects/p/sessions/s1"}}),
+        (dialogflow_es, {"session": "projects/p/agent/sessions/s1", "originalDetectIntentRequest": {}}),
+        (rasa, {"sender_id": "s1", "tracker": {"slots": {"guestId": 7}}}),
+        (lex, {"sessionId": "s1", "sessionState": {"sessionAttributes": None}}),
+    ],
+    ids=["dialogflow_cx", "dialogflow_es", "rasa", "lex"],
+)
+def test_a_guest_need_not_be_told(find: Whose, body: dict[str, Any]) -> None:
+    assert find(body) == Place("s1", None)
+
+
+@asynccontextmanager
+async def webhook(
+    client: RelayClient, *, takes_s: float = 0, find: Whose = dialogflow_cx
+) -> AsyncIterator[str]:
+    async def answer(request: web.Request) -> web.Response:
+        body = await request.read()
+        await asyncio.sleep(takes_s)
+        if body == b"fail":
+            raise web.HTTPBadRequest
+        return web.Response(body=body)
+
+    app = web.Application(middlewares=[thinking_while(client, find)])
+    app.router.add_route("*", "/", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+async def post(
+    url: str, value: Any, content_type: str = "application/json"
+) -> tuple[int, bytes]:  # Any: JSON
+    body = value if isinstance(value, bytes) else wire.dumps(value)
+    headers = {"Content-Type": content_type}
+    async with aiohttp.ClientSession() as http, http.post(url, data=body, headers=headers) as response:
+        return response.status, await response.read()
+
+
+@pytest.mark.looptime
+async def test_the_request_opens_and_its_response_closes() -> None:
+    async with beside() as (relay, client), webhook(client, takes_s=7) as url:
+        assert await post(url, CX) == (200, wire.dumps(CX))
+        await asyncio.sleep(1)
+        assert relay.timed() == [(0, "thinking"), (5, "heartbeat"), (7, "thinking_done")]
+        await asyncio.sleep(2)
+        assert relay.sees() is None
+
+
+@pytest.mark.looptime
+async def test_a_caller_that_hangs_up_ends_it() -> None:
+    async with beside() as (relay, client), webhook(client, takes_s=60) as url:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2):
+                await post(url, CX)
+        await asyncio.sleep(1)
+        assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b"null", b'{"sessionInfo":7}', b'"x"', b"fail"])
+async def test_a_body_without_a_session_reaches_the_application_untouched(body: bytes) -> None:
+    async with standing() as relay, RelayClient(relay.url) as client, webhook(client) as url:
+        assert await post(url, body) == ((400, b"400: Bad Request") if body == b"fail" else (200, body))
+        await client.close()
+        assert relay.requests == []
+
+
+@pytest.mark.looptime
+async def test_what_is_no_json_is_not_looked_at() -> None:
+    async with standing() as relay, RelayClient(relay.url) as client, webhook(client) as url:
+        assert await post(url, CX, "text/plain") == (200, wire.dumps(CX))
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            assert response.status == 200
+        await client.close()
+        assert relay.requests == []
+
+
+@pytest.mark.looptime
+async def test_a_relay_that_is_down_delays_no_answer() -> None:
+    client = RelayClient("http://127.0.0.1:1")
+    async with webhook(client) as url:
+        began = asyncio.get_running_loop().time()
+        for _ in range(20):
+            assert (await post(url, CX))[0] == 200
+        assert asyncio.get_running_loop().time() - began < 0.5

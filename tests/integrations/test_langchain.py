@@ -1,0 +1,189 @@
+"""A real LangGraph graph, and what its guest sees of it."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from typing import Any, TypedDict
+
+import pytest
+
+from relay.client import BlockingRelayClient, RelayClient
+from tests.client.beside import GUEST, SESSION, Beside, beside
+from tests.client.standing import standing
+from tests.client.test_blocking import Relay, until
+from tests.client.test_blocking import relay as relay  # noqa: PLC0414 - the fixture, by its own name
+
+pytest.importorskip("langgraph.graph", reason="langgraph is not installed (extra `langchain`, and langgraph)")
+
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import tool
+from langgraph.graph import END, START, StateGraph
+
+from relay.integrations.langchain import RelayCallback
+from relay.integrations.whose import Place
+
+SETTLED_S = 3.0
+
+
+class State(TypedDict):
+    answer: str
+
+
+Step = Any  # Any: of its overloads for steps LangGraph's `add_node` takes no union
+
+
+def graph_of(*steps: Step) -> Any:  # Any: the compiled graph's four type parameters say nothing here
+    graph = StateGraph(State)
+    names = [f"step{n}" for n in range(len(steps))]
+    for name, step in zip(names, steps, strict=True):
+        graph.add_node(name, step)
+    for before, after in zip([START, *names], [*names, END], strict=True):
+        graph.add_edge(before, after)
+    return graph.compile()
+
+
+def config(client: RelayClient | BlockingRelayClient, **metadata: object) -> RunnableConfig:
+    told = metadata or {"session_id": SESSION, "guest_id": GUEST}
+    return {"callbacks": [RelayCallback(client)], "metadata": told}
+
+
+async def thinks(_: State) -> State:
+    await asyncio.sleep(6)
+    return {"answer": "42"}
+
+
+async def fails(_: State) -> State:
+    await asyncio.sleep(1)
+    raise LookupError("no answer")
+
+
+QUESTION: State = {"answer": ""}
+
+
+@contextlib.asynccontextmanager
+async def cleared(relay: Beside) -> AsyncIterator[None]:
+    """Afterwards the guest sees nobody any more."""
+    yield
+    await asyncio.sleep(SETTLED_S)
+    assert (relay.kinds()[-1], relay.sees()) == ("thinking_done", None)
+
+
+@pytest.mark.looptime
+async def test_a_graph_of_twelve_seconds_is_shown_without_a_gap_and_cleared_when_it_answers() -> None:
+    async with beside() as (relay, client), cleared(relay):
+        run = asyncio.create_task(
+            graph_of(thinks, thinks).ainvoke(QUESTION, config(client)), name="the graph"
+        )
+        await asyncio.sleep(0.5)  # the relay's delay, after which it shows
+        assert await relay.watched(11.4) == ["typing"] * 114
+        assert (await run)["answer"] == "42"
+    assert relay.timed() == [(0, "thinking"), (5, "heartbeat"), (10, "heartbeat"), (12, "thinking_done")]
+
+
+@pytest.mark.looptime
+async def test_one_that_fails_is_cleared() -> None:
+    async with beside() as (relay, client), cleared(relay):
+        with pytest.raises(LookupError, match="no answer"):
+            await graph_of(thinks, fails).ainvoke(QUESTION, config(client))
+
+
+@pytest.mark.looptime
+async def test_one_that_is_cancelled_is_cleared() -> None:
+    async with beside() as (relay, client), cleared(relay):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(4):
+                await graph_of(thinks).ainvoke(QUESTION, config(client))
+
+
+@pytest.mark.looptime
+async def test_one_whose_stream_is_left_is_cleared() -> None:
+    async with beside() as (relay, client), cleared(relay):
+        stream = graph_of(thinks, thinks).astream(QUESTION, config(client))
+        await anext(stream)
+        assert relay.sees() == "typing"
+        await stream.aclose()
+
+
+@pytest.mark.looptime
+async def test_one_that_is_streamed_to_its_end_is_cleared() -> None:
+    async with beside() as (relay, client), cleared(relay):
+        events = graph_of(thinks).astream_events(QUESTION, config(client), version="v2")
+        assert len([event async for event in events]) > 2
+
+
+@pytest.mark.looptime
+async def test_graphs_and_tools_within_a_graph_are_one_run() -> None:
+    @tool
+    async def calculator(question: str) -> str:
+        """Knows the answer."""
+        await asyncio.sleep(1)
+        return f"{question}: 42"
+
+    inner = graph_of(thinks)
+
+    async def asks(state: State) -> State:
+        await inner.ainvoke(state)
+        return {"answer": await calculator.ainvoke({"question": "all"})}
+
+    async with beside() as (relay, client), cleared(relay):
+        assert (await graph_of(asks).ainvoke(QUESTION, config(client)))["answer"] == "all: 42"
+    assert relay.kinds() == ["thinking", "heartbeat", "thinking_done"]
+
+
+@pytest.mark.looptime
+async def test_a_step_that_is_no_coroutine_runs_in_a_thread_and_changes_nothing() -> None:
+    def knows(_: State) -> State:
+        assert threading.current_thread() is not threading.main_thread()
+        return {"answer": "42"}
+
+    async with standing() as relay, RelayClient(relay.url) as client:
+        await graph_of(knows).ainvoke(QUESTION, config(client, thread_id="t1"))
+        await client.close()
+    assert set(relay.kinds()) <= {"thinking", "thinking_done"}
+
+
+@pytest.mark.looptime
+async def test_without_a_session_nothing_is_told() -> None:
+    async with standing() as relay, RelayClient(relay.url) as client:
+        await graph_of(thinks).ainvoke(QUESTION, config(client, other="x"))
+        await client.close()
+        assert relay.kinds() == []
+
+
+@pytest.mark.looptime
+async def test_the_thread_of_a_graph_serves_as_its_session() -> None:
+    async with standing() as relay, RelayClient(relay.url) as client:
+        told: RunnableConfig = {"callbacks": [RelayCallback(client)], "configurable": {"thread_id": "t1"}}
+        await graph_of(thinks).ainvoke(QUESTION, told)
+        assert relay.requests[0][0]["sessionId"] == "t1"
+
+
+@pytest.mark.looptime
+async def test_a_function_of_ones_own_finds_session_and_guest_and_its_mistakes_harm_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with standing() as relay, RelayClient(relay.url) as client:
+        callback = RelayCallback(client, whose=lambda told: Place(told["chat"]["id"], "g1"))
+        graph = graph_of(thinks)
+        for metadata in ({"chat": {"id": "s1"}}, {"chat": None}, {}):
+            await graph.ainvoke(QUESTION, {"callbacks": [callback], "metadata": metadata})
+        assert [(event["sessionId"], event["guestId"]) for (event, *_) in relay.requests[:1]] == [
+            ("s1", "g1")
+        ]
+        assert relay.kinds().count("thinking") == 1
+    assert len(caplog.records) == 1
+
+
+def test_a_graph_without_a_loop_and_a_model_by_itself_are_told_by_the_blocking_client(relay: Relay) -> None:
+    def knows(_: State) -> State:
+        until(lambda: "thinking" in relay.kinds())
+        return {"answer": "42"}
+
+    with BlockingRelayClient(relay.url) as client:
+        told = config(client, session_id="s1")
+        assert graph_of(knows).invoke(QUESTION, told)["answer"] == "42"
+        until(lambda: relay.kinds() == ["thinking", "thinking_done"])
+        FakeListChatModel(responses=["42"], sleep=0.2).invoke("?", told)
+        until(lambda: relay.kinds() == ["thinking", "thinking_done"] * 2)
