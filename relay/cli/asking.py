@@ -1,7 +1,8 @@
 """What the commands about a running relay share: asking its operations port, and printing what it told."""
 
 import http.client
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from relay import wire
 from relay.cli.common import CANNOT, NO, fail, print_json
 
 TIMEOUT_S = 10.0
+PART_BYTES = 65_536
 
 operations_option = click.option(
     "--operations",
@@ -25,20 +27,44 @@ def asked(
     operations: str, method: str, path: str, body: wire.Json = None, *, timeout_s: float = TIMEOUT_S
 ) -> Any:  # Any: JSON
     """The relay's answer; anything but a success ends the command with the relay's own words."""
+    with _asking(operations, timeout_s) as connection:
+        connection.request(method, path, *_sent(body))
+        response = connection.getresponse()
+        status, said = response.status, response.read()
+        told = wire.loads(said)
+    if status >= 400:
+        fail(_words(told, status), code=NO)
+    return told
+
+
+def parts_of(operations: str, path: str) -> Iterator[bytes]:
+    """An NDJSON answer as it comes; what goes wrong ends the command, also half-way: nothing is cut off in silence."""
+    with _asking(operations, TIMEOUT_S) as connection:
+        connection.request("GET", path, headers={"Accept": "application/x-ndjson"})
+        response = connection.getresponse()
+        if response.status >= 400:
+            fail(_words(wire.loads(response.read()), response.status), code=NO)
+        while part := response.read1(PART_BYTES):  # its lines would end quietly where the connection is lost
+            yield part
+
+
+@contextmanager
+def _asking(operations: str, timeout_s: float) -> Iterator[http.client.HTTPConnection]:
+    """Until it is closed; no relay there, or none that speaks HTTP and JSON, ends the command."""
     try:
         parts = urlsplit(operations)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-        connection.request(method, path, *_sent(body))
-        response = connection.getresponse()
-        status, body = response.status, response.read()
-        told = wire.loads(body)
+        with closing(connection):
+            yield connection
     except ValueError:
         fail("--operations: wanted http://HOST:PORT of a relay's operations listener", code=CANNOT)
     except (OSError, http.client.HTTPException) as why:
         fail(f"no answer from the relay: {getattr(why, 'strerror', None) or type(why).__name__}", code=NO)
-    if status >= 400:
-        fail(told.get("detail", f"the relay answered {status}"), code=NO)
-    return told
+
+
+def _words(told: Any, status: int) -> str:  # Any: JSON
+    words: str = told.get("detail", f"the relay answered {status}")
+    return words
 
 
 def _sent(body: wire.Json) -> tuple[bytes | None, dict[str, str]]:

@@ -1,12 +1,34 @@
 """Commands about callbacks that ended without success, asked of the running relay: it alone holds the outbox's file."""
 
-from typing import Any
-from urllib.parse import urlencode
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
 
 import click
 
+from relay import wire
 from relay.cli.asking import asked, operations_option, print_rows
-from relay.cli.common import json_option, print_json
+from relay.cli.common import CANNOT, NO, fail, json_option, print_json
+
+DEAD = ("exhausted", "expired", "superseded", "cancelled")
+LONG_S = 120.0
+"""Ten thousand rows in slices, on a disk that is busy with better things."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def filter_options(command: Command) -> Command:
+    """Which dead letters; all that is given must agree."""
+    for option in (
+        click.option("--until", help="Recorded before this time."),
+        click.option("--since", help="Recorded at this time (2026-11-22T10:00:00Z) or later."),
+        click.option("--type", help="An event's type; session.* for all that begin so, * for all."),
+        click.option("--endpoint"),
+        click.option("--state", type=click.Choice(DEAD), help="[default: exhausted]"),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group("dlq")
@@ -28,19 +50,159 @@ def list_(state: str, endpoint: str | None, limit: int, operations: str, *, as_j
 
 
 @dlq_group.command()
-@click.argument("delivery_ids", type=click.IntRange(1), nargs=-1, required=True)
+@click.argument("delivery_id", type=click.IntRange(1))
 @operations_option
 @json_option
-def replay(delivery_ids: tuple[int, ...], operations: str, *, as_json: bool) -> None:
-    """Send deliveries that have ended once more: same id, same bytes, a new budget."""
-    for delivery_id in delivery_ids:
-        asked(operations, "POST", f"/v1/deliveries/{delivery_id}/replay")
+def show(delivery_id: int, operations: str, *, as_json: bool) -> None:
+    """Show one delivery: the event's body, every attempt, and what happens next."""
+    told = asked(operations, "GET", f"/v1/deliveries/{delivery_id}")
     if as_json:
-        print_json({"replayed": len(delivery_ids)})
+        print_json(told)
+        return
+    click.echo(_delivery_line(told))
+    click.echo(f"{told['eventId']}, session {told['sessionId']} at {told['gateway']}")
+    click.echo(wire.dumps_pretty(told["body"]).decode(), nl=False)
+    for attempt in told["log"]:
+        click.echo(attempt_line(attempt))
+    click.echo(told["why"]["sentence"])
+
+
+@dlq_group.command()
+@click.argument("endpoint")
+@click.option("--since", help="A time as in 2026-11-22T10:00:00Z.")
+@click.option("--limit", default=100, show_default=True)
+@operations_option
+@json_option
+def attempts(endpoint: str, since: str | None, limit: int, operations: str, *, as_json: bool) -> None:
+    """List the attempts at an ENDPOINT, those of its newest deliveries first."""
+    query = {"endpoint": endpoint, "limit": str(limit)} | ({"since": since} if since else {})
+    told = asked(operations, "GET", f"/v1/attempts?{urlencode(query)}")
+    print_rows(told, as_json=as_json, rows="attempts", line=attempt_line)
+
+
+@dlq_group.command()
+@click.argument("delivery_ids", type=click.IntRange(1), nargs=-1)
+@filter_options
+@click.option("--dry-run", is_flag=True, help="Say how many there are, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@operations_option
+@json_option
+def replay(
+    delivery_ids: tuple[int, ...],
+    operations: str,
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **said: str | None,
+) -> None:
+    """Send deliveries that have ended once more: same id, same bytes, a new budget. By id, or by a filter."""
+    narrowed = _filter(said)
+    if delivery_ids and narrowed:
+        raise click.UsageError("say ids or a filter, not both")
+    if delivery_ids:
+        for delivery_id in delivery_ids:
+            asked(operations, "POST", f"/v1/deliveries/{delivery_id}/replay")
+        told = {"replayed": len(delivery_ids)}
     else:
-        click.echo(f"{len(delivery_ids)} on their way again", err=True)
+        told = _by_filter(operations, "replay", narrowed, dry_run=dry_run, is_sure=yes)
+    _say(told, "replayed", "on their way again", as_json=as_json)
+
+
+@dlq_group.command()
+@filter_options
+@click.option("--session", help="Everything recorded of this session, instead of dead letters by a filter.")
+@click.option("--gateway", help="With --session: only at this gateway.")
+@click.option("--dry-run", is_flag=True, help="Say how many there are, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@operations_option
+@json_option
+def purge(
+    session: str | None,
+    gateway: str | None,
+    operations: str,
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **said: str | None,
+) -> None:
+    """Forget dead letters by a filter, or with --session all that was recorded of a session."""
+    narrowed = _filter(said)
+    if session is None:
+        told = _by_filter(operations, "purge", narrowed, dry_run=dry_run, is_sure=yes)
+        _say(told, "purged", "forgotten", as_json=as_json)
+        return
+    if narrowed or dry_run:
+        raise click.UsageError("--session is purged whole: it goes with no filter and no --dry-run")
+    _confirm("forget everything recorded of this session: events, deliveries, attempts, audit?", is_sure=yes)
+    query = f"?{urlencode({'gateway': gateway})}" if gateway else ""
+    told = asked(operations, "POST", f"/v1/sessions/{quote(session, safe='')}/purge{query}", timeout_s=LONG_S)
+    _say_purged(told, as_json=as_json)
+
+
+def _by_filter(
+    operations: str, deed: str, narrowed: dict[str, str], *, dry_run: bool, is_sure: bool
+) -> dict[str, Any]:  # Any: JSON
+    path = f"/v1/deliveries/{deed}"
+    found: dict[str, Any] = asked(operations, "POST", path, narrowed | {"dryRun": True}, timeout_s=LONG_S)
+    if dry_run or not found["found"]:
+        return found
+    more = " or more" if found["more"] else ""
+    _confirm(
+        f"{deed} {found['found']}{more} {narrowed.get('state', 'exhausted')} deliveries?", is_sure=is_sure
+    )
+    told: dict[str, Any] = asked(operations, "POST", path, narrowed, timeout_s=LONG_S)
+    return told
+
+
+def _filter(said: dict[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _confirm(question: str, *, is_sure: bool) -> None:
+    """Asks a person; a program must have said --yes."""
+    if is_sure:
+        return
+    if not sys.stdin.isatty():
+        fail("nothing was done: say --yes, since there is no terminal to ask at", code=CANNOT)
+    if not click.confirm(question, err=True):
+        fail("nothing was done", code=NO)
+
+
+def _say(told: dict[str, Any], deed: str, words: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    click.echo(
+        f"{told[deed]} {words}" if told[deed] else f"none {words}; {told.get('found', 0)} found", err=True
+    )
+    if told.get("more"):
+        click.echo("more are left: one call takes 10,000; run it again", err=True)
+
+
+def _say_purged(told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    click.echo(
+        f"forgotten: {told['events']} events, {told['deliveries']} deliveries, {told['attempts']} attempts, "
+        f"{told['audit']} audit rows",
+        err=True,
+    )
+    if told["waitingToLand"]:
+        click.echo(f"{told['waitingToLand']} are on their way and go when they have landed", err=True)
+    if told["alive"]:
+        click.echo("the session is still alive: what it does from now on is recorded", err=True)
 
 
 def _delivery_line(row: dict[str, Any]) -> str:
     last = row["lastStatus"] or row["lastFailure"] or "-"
     return f"{row['id']}\t{row['state']}\t{row['endpoint']}\t{row['type']}\t{row['attempts']} attempts\t{last}\t{row['recordedAt']}"
+
+
+def attempt_line(row: dict[str, Any]) -> str:
+    """One attempt; the first line of what was answered is at its end."""
+    went = row["status"] or row["failure"]
+    excerpt = next(iter(row["excerpt"].splitlines()), "")
+    return f"{row['delivery']}\t#{row['number']}\t{row['trigger']}\t{went}\t{row['totalMs']} ms\t{row['startedAt']}\t{excerpt[:100]}"

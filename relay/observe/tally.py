@@ -22,6 +22,11 @@ class BroadcastTally:
         self.failed += not fact.success
         self.tail.append(fact)
 
+    def forget(self, session: str, gateway: str | None) -> None:
+        """Takes a session's entries out of the last hundred; the counts stay."""
+        kept = [fact for fact in self.tail if fact.key[1] != session or gateway not in (None, fact.key[0])]
+        self.tail = deque(kept, maxlen=TAIL)
+
     @property
     def display_rate(self) -> float:
         """Accepted share of all attempts, three decimals; 0.0 before the first."""

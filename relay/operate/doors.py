@@ -3,7 +3,11 @@
     GET /healthz  /readyz  /metrics                      for probes and scrapers
     GET /v1/metrics  /v1/sessions[/{id}]                 what is so now
     GET /v1/audit  /v1/deliveries  /v1/endpoints         what was done, and what is left to do
+    GET /v1/deliveries/{id}[/attempts]  /v1/attempts     one with all that is known of it; an endpoint's attempts
+    GET /v1/why                                          why an event was delivered, or was not
     POST /v1/deliveries/{id}/replay                      send one that has ended once more
+    POST /v1/deliveries/replay  /purge                   dead letters by a filter: send them again, forget them
+    POST /v1/sessions/{id}/purge                         forget all that was recorded of a session
     POST /v1/endpoints/{name}/pause  /resume  /test      hold a tracker's deliveries, take it back, try it now
     POST /v1/reload                                      read the settings again
 
@@ -18,22 +22,23 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from relay import __version__, wire
+from relay import __version__
 from relay.assembly import Assembly
 from relay.core.delivery import State
-from relay.core.moments import RFC3339_PATTERN, UnixMs, from_rfc3339
 from relay.errors import Rejected, RelayError, SettingsError, Unavailable
 from relay.ingest.answers import problem, refusal, reply
 from relay.ingest.hosts import HostRule
 from relay.ingest.refusals import WrongMethod
 from relay.observe.health import Health
 from relay.observe.series import OUTBOX_DELIVERIES, OUTBOX_OLDEST
+from relay.operate.audit import AuditDoors
 from relay.operate.endpoints import EndpointDoors
-from relay.operate.views import audit_view, delivery_view, session_view
+from relay.operate.letters import LetterDoors
+from relay.operate.queries import rows_of
+from relay.operate.views import session_view
 from relay.settings.models import Operations
 
-MOST_ROWS = 1000
-NDJSON = "application/x-ndjson"
+ONE = "(?P<what>[0-9]{1,18})"
 READS = ("GET", "HEAD")
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -57,18 +62,29 @@ class OperatorDoors:
         self._health = health
         self._reload = reload
         endpoints = EndpointDoors(assembly.outbox.endpoints)
+        letters = LetterDoors(assembly)
         self._doors: dict[str, Answer] = {
             "/healthz": self._alive,
             "/readyz": self._ready,
             "/metrics": self._metrics,
             "/v1/metrics": self._figures,
             "/v1/sessions": self._sessions,
-            "/v1/audit": self._audit,
-            "/v1/deliveries": self._deliveries,
+            "/v1/audit": AuditDoors(assembly.outbox.letters).rows,
+            "/v1/deliveries": letters.all,
+            "/v1/attempts": letters.endpoints_attempts,
+            "/v1/why": letters.why,
             "/v1/endpoints": endpoints.all,
         }
+        self._things: dict[str, Deed] = {
+            rf"/v1/deliveries/{ONE}": letters.one,
+            rf"/v1/deliveries/{ONE}/attempts": letters.attempts,
+            r"/v1/sessions/(?P<what>.*)": self._session,
+        }
         self._deeds: dict[str, Deed] = {
-            r"/v1/deliveries/(?P<what>[0-9]{1,18})/replay": self._replay,
+            rf"/v1/deliveries/{ONE}/replay": letters.replay_one,
+            r"/v1/deliveries/(?P<what>replay)": letters.replay,
+            r"/v1/deliveries/(?P<what>purge)": letters.purge,
+            r"/v1/sessions/(?P<what>[^/]{1,512})/purge": letters.purge_session,
             r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/pause": endpoints.pause,
             r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/resume": endpoints.resume,
             r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/test": endpoints.test,
@@ -86,22 +102,15 @@ class OperatorDoors:
 
     def _door(self, request: web.BaseRequest) -> Answer:
         path = request.rel_url.raw_path
-        deed = self._deed(path)
+        deed = _matching(self._deeds, path)
         if deed is not None:
             _check_method(request, {"POST"})
             return deed
-        door = self._doors.get(path) or (self._session if path.startswith("/v1/sessions/") else None)
+        door = self._doors.get(path) or _matching(self._things, path)
         if door is None:
             raise Rejected(404, "Not found", "nothing is served under this path")
         _check_method(request, {"GET", "HEAD"})
         return door
-
-    def _deed(self, path: str) -> Answer | None:
-        for pattern, deed in self._deeds.items():
-            found = re.fullmatch(pattern, path)
-            if found:
-                return partial(deed, found["what"])
-        return None
 
     async def _alive(self, _request: web.BaseRequest) -> web.Response:
         health = self._health()
@@ -130,49 +139,18 @@ class OperatorDoors:
 
     async def _sessions(self, request: web.BaseRequest) -> web.Response:
         flow = self._assembly.flow
-        now, limit = flow.world.now(), _limit(request)
+        now, limit = flow.world.now(), rows_of(request)
         alive = flow.sessions.all()
         return reply(200, {"alive": len(alive), "sessions": [session_view(s, now) for s in alive[:limit]]})
 
-    async def _session(self, request: web.BaseRequest) -> web.Response:
-        session_id = unquote(request.rel_url.raw_path.removeprefix("/v1/sessions/"))
+    async def _session(self, what: str, _request: web.BaseRequest) -> web.Response:
+        session_id = unquote(what)
         flow = self._assembly.flow
         for gateway in flow.platforms:
             session = flow.sessions.get((gateway, session_id))
             if session is not None:
                 return reply(200, session_view(session, flow.world.now()))
         raise Rejected(404, "Not alive", "no live session has this id; /v1/audit?session= tells its past")
-
-    async def _audit(self, request: web.BaseRequest) -> web.Response:
-        """Newest first; as NDJSON where that is asked for (`Accept`)."""
-        asked = request.rel_url.query
-        rows = await self._assembly.outbox.audit(
-            limit=_limit(request), session=asked.get("session"), since=_since(request)
-        )
-        views = [audit_view(row) for row in rows]
-        if NDJSON in request.headers.get("Accept", ""):
-            lines = b"".join(wire.dumps(view) + b"\n" for view in views)
-            return web.Response(body=lines, content_type=NDJSON)
-        return reply(200, {"audit": views})
-
-    async def _deliveries(self, request: web.BaseRequest) -> web.Response:
-        """Newest first, of one `state` (`exhausted`: the dead letters), `endpoint`, `session`, `since`."""
-        asked = request.rel_url.query
-        rows = await self._assembly.outbox.deliveries(
-            _state(request),
-            asked.get("endpoint"),
-            session=asked.get("session"),
-            since=_since(request),
-            limit=_limit(request),
-        )
-        return reply(200, {"deliveries": [delivery_view(row) for row in rows]})
-
-    async def _replay(self, delivery_id: str, _request: web.BaseRequest) -> web.Response:
-        if not await self._assembly.outbox.replay(int(delivery_id)):
-            raise Rejected(
-                404, "Not replayable", "no delivery with this id has ended: it waits, or was never there"
-            )
-        return reply(202, {"replayed": 1})
 
     async def _read_again(self, _: str, _request: web.BaseRequest) -> web.Response:
         """All of what changed is taken over, or none of it (422, each problem in a line)."""
@@ -183,37 +161,14 @@ class OperatorDoors:
         return reply(200, {"generation": generation, "changed": list(changed)})
 
 
+def _matching(deeds: dict[str, Deed], path: str) -> Answer | None:
+    for pattern, deed in deeds.items():
+        found = re.fullmatch(pattern, path)
+        if found:
+            return partial(deed, found["what"])
+    return None
+
+
 def _check_method(request: web.BaseRequest, allowed: set[str]) -> None:
     if request.method not in allowed:
         raise WrongMethod(", ".join(sorted(allowed)))
-
-
-def _limit(request: web.BaseRequest) -> int:
-    said = request.rel_url.query.get("limit", "100")
-    is_number = len(said) <= len(str(MOST_ROWS)) and said.isascii() and said.isdigit()
-    if not is_number or not 1 <= int(said) <= MOST_ROWS:
-        raise Rejected(422, "Invalid query", f"limit: wanted 1..{MOST_ROWS}")
-    return int(said)
-
-
-def _since(request: web.BaseRequest) -> UnixMs | None:
-    said = request.rel_url.query.get("since")
-    if said is None:
-        return None
-    try:
-        if re.fullmatch(RFC3339_PATTERN, said):
-            return from_rfc3339(said)
-    except ValueError:
-        pass  # the form of a time, and no such day or hour
-    raise Rejected(422, "Invalid query", "since: wanted a time as in 2026-11-22T10:00:00Z")
-
-
-def _state(request: web.BaseRequest) -> State | None:
-    said = request.rel_url.query.get("state")
-    if said is None:
-        return None
-    try:
-        return State(said)
-    except ValueError:
-        known = ", ".join(state.value for state in State)
-        raise Rejected(422, "Invalid query", f"state: wanted one of {known}") from None

@@ -1,11 +1,13 @@
 """What the operator is shown of sessions, audit and deliveries: JSON-ready values from rows and live objects."""
 
+from relay import wire
 from relay.core.actor import Actor
 from relay.core.endpoint import Circuit, Standing
 from relay.core.moments import Ms, rfc3339
 from relay.core.pacer import standing
 from relay.core.session import Session
-from relay.outbox.rows import Attempt, AuditRow, DeliveryRow, EndpointRow
+from relay.core.why import Verdict
+from relay.outbox.rows import Attempt, AttemptRow, AuditRow, DeliveryRow, EndpointRow, Purged
 
 SHOWN_BYTES = 1024
 
@@ -111,5 +113,57 @@ def tested_view(attempt: Attempt) -> dict[str, object]:
         "failure": attempt.failure.value if attempt.failure else None,
         "headersMs": None if attempt.headers_ms is None else round(attempt.headers_ms, 1),
         "totalMs": round(attempt.total_ms, 1),
-        "answer": attempt.excerpt[:SHOWN_BYTES].decode("utf-8", "replace"),
+        "answer": plain_text(attempt.excerpt[:SHOWN_BYTES]),
+    }
+
+
+def attempt_view(row: AttemptRow) -> dict[str, object]:
+    """The answer's excerpt as text: what is no UTF-8, and control characters, as marks."""
+    attempt = row.attempt
+    return {
+        "delivery": row.delivery_id,
+        "number": row.number,
+        "trigger": row.trigger.value,
+        "startedAt": rfc3339(attempt.started_at),
+        "status": attempt.status,
+        "failure": attempt.failure.value if attempt.failure else None,
+        "headersMs": None if attempt.headers_ms is None else round(attempt.headers_ms, 1),
+        "totalMs": round(attempt.total_ms, 1),
+        "excerpt": plain_text(attempt.excerpt),
+    }
+
+
+def plain_text(content: bytes) -> str:
+    """Safe to print: a receiver's bytes must not move an operator's cursor, nor turn a line around."""
+    text = content.decode("utf-8", "replace")
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\ufffd" for sign in text)
+
+
+def body_view(body: bytes) -> wire.Json:
+    """An event's body; as text where it is not JSON, which only a damaged file could bring."""
+    try:
+        return wire.loads(body)
+    except wire.NotJson:
+        return plain_text(body)
+
+
+def purged_view(purged: Purged) -> dict[str, object]:
+    """`waitingToLand`: on their way, and gone when they have landed."""
+    return {
+        "events": purged.events,
+        "deliveries": purged.deliveries,
+        "attempts": purged.attempts,
+        "audit": purged.audit_rows,
+        "waitingToLand": purged.waiting_to_land,
+    }
+
+
+def verdict_view(endpoint: str, verdict: Verdict) -> dict[str, object]:
+    """Why an event was delivered to this endpoint, or was not."""
+    return {
+        "endpoint": endpoint,
+        "why": verdict.why.value,
+        "sentence": verdict.sentence,
+        "at": None if verdict.at is None else rfc3339(verdict.at),
+        "event": verdict.event_id,
     }

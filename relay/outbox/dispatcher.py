@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from relay.core.backoff import JITTER
 from relay.core.endpoint import Circuit, Standing
 from relay.core.moments import Ms, UnixMs
+from relay.core.why import Holding
 from relay.outbox.gate import Gate
 from relay.outbox.lane import Lane
 from relay.outbox.places import Places
@@ -97,6 +98,11 @@ class Dispatcher:
     @property
     def circuits(self) -> dict[str, Circuit]:
         return {name: gate.circuit for name, gate in self._gates.items()}
+
+    @property
+    def holdings(self) -> dict[str, Holding]:
+        """What keeps each endpoint's deliveries back now, but for its standing."""
+        return {name: lane.holding for name, lane in self._lanes.items()}
 
     async def stop(self, timeout_s: float) -> None:
         """What is due and what is on its way has `timeout_s` to be delivered; the rest stays pending."""

@@ -1,9 +1,11 @@
 """What an operator sees of endpoints and may do to them: hold one, take it back, try it now."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from relay.core.endpoint import Circuit, Standing
 from relay.core.moments import UnixMs
+from relay.core.why import Holding
 from relay.errors import Rejected
 from relay.outbox.dispatcher import Dispatcher
 from relay.outbox.probe import probe_of
@@ -44,6 +46,17 @@ class Endpoints:
     async def waiting(self) -> dict[str, int]:
         """How many deliveries wait, by endpoint."""
         return await self._store.waiting()
+
+    async def holdings(self) -> dict[str, Holding]:
+        """What keeps each one's deliveries back now, as far as anything does."""
+        held = self._dispatcher.holdings
+        for row in await self._store.endpoints():
+            now = held.get(row.name, Holding())
+            if row.standing is Standing.DISABLED:
+                held[row.name] = replace(now, disabled_since=row.since, reason=row.reason)
+            elif row.standing is Standing.PAUSED:
+                held[row.name] = replace(now, paused_since=row.since, reason=row.reason)
+        return held
 
     async def pause(self, endpoint: str) -> bool:
         """Sends it nothing until `resume`, restarts included; what is recorded for it waits. False where it is not active."""

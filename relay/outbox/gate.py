@@ -60,6 +60,14 @@ class Gate:
         ]
         return max(0.0, *waits_ms) / 1000
 
+    def shut_until(self) -> tuple[UnixMs | None, UnixMs | None]:
+        """(its circuit, its rest or rate): until when it lets nothing through for that; None where it does."""
+        now, wall = self._now(), self._wall()
+        circuit = wall + int(self._breaker.open_until - now) if self.circuit is Circuit.OPEN else wall
+        paced = wall + int(bucket.wait_ms(self._rate, 1, now)) if self._rate else wall
+        held = max(self._rests_until, paced)
+        return circuit if circuit > wall else None, held if held > wall else None
+
     def spend(self, count: int) -> None:
         """So many were claimed, and will be sent."""
         if self._rate:

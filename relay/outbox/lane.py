@@ -18,6 +18,7 @@ from relay.core.delivery import State, Trigger, Verdict, judge, retry_room
 from relay.core.endpoint import Standing
 from relay.core.moments import Ms, UnixMs
 from relay.core.terms import Terms
+from relay.core.why import Holding
 from relay.errors import Rejected, Unavailable
 from relay.outbox.gate import Gate
 from relay.outbox.places import Places
@@ -92,6 +93,13 @@ class Lane:
         """The endpoint takes deliveries again."""
         self._gate.resume()
         self.wake()
+
+    @property
+    def holding(self) -> Holding:
+        """What keeps its deliveries back now, but for its standing."""
+        circuit, held = self._gate.shut_until()
+        is_full = len(self._sending) >= self._concurrency or self._places.is_full
+        return Holding(circuit_open_until=circuit, held_until=held, is_full=is_full)
 
     async def test(self, letter: Letter) -> Attempt:
         """Sends this now, whatever the gate says, and books it nowhere. Raises Rejected while one such is on its way."""

@@ -19,6 +19,7 @@ from relay.outbox.rows import (
     Kept,
     Pick,
     Purged,
+    Selection,
 )
 from relay.outbox.store import OutboxStore
 
@@ -78,6 +79,10 @@ class Letters:
         async for keys in self._of_session(Kept.SESSIONS, session, gateway):
             await self._store.forget_guests(keys)
         return total
+
+    async def deliveries(self, selection: Selection) -> list[DeliveryRow]:
+        """Newest first."""
+        return await self._store.deliveries(selection)
 
     async def delivery(self, delivery_id: int) -> tuple[DeliveryRow, bytes] | None:
         """With its event's body."""

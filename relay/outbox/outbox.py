@@ -22,6 +22,7 @@ from relay.core.moments import UnixMs
 from relay.errors import RelayError, Unavailable
 from relay.outbox.dispatcher import Dispatcher
 from relay.outbox.endpoints import Endpoints
+from relay.outbox.inquiry import Inquiry
 from relay.outbox.letters import Letters
 from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow, Depth, Selection
 from relay.outbox.sqlite.ledger import Options
@@ -60,6 +61,8 @@ class Outbox:
         wall: Callable[[], UnixMs],
         listener: Listener,
         max_queue: int,
+        filters: Mapping[str, Filter],
+        kept_ms: UnixMs,
     ) -> None:
         self._store = store
         self._wall = wall
@@ -68,6 +71,8 @@ class Outbox:
         store.on_work = self._dispatcher.wake
         self._upkeep: asyncio.Task[None] | None = None
         self._sessions_at_once = min(SESSIONS_AT_ONCE, max_queue // 2)
+        self.inquiry = Inquiry(store, filters, holdings=self.endpoints.holdings, wall=wall, kept_ms=kept_ms)
+        """Why an event was delivered, or was not."""
         self.letters = Letters(store)
         """What an operator does with what is kept."""
         self.last_alive: UnixMs | None = store.last_life.alive_until
@@ -94,7 +99,15 @@ class Outbox:
         told = listener or Listener()
         options = _options(settings, endpoints, audit, inline=inline)
         store = await SqliteStore.open(options, wall=wall, new_id=_event_id, listener=told)
-        return cls(store, targets, wall=wall, listener=told, max_queue=settings.max_queue)
+        return cls(
+            store,
+            targets,
+            wall=wall,
+            listener=told,
+            max_queue=settings.max_queue,
+            filters=options.filters,
+            kept_ms=max(options.keep.ended_ms, options.keep.dead_letter_ms),
+        )
 
     async def close_open_sessions(self) -> int:
         """Tells trackers that the sessions a dead process left open have stopped; how many were told is on disk.

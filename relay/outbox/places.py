@@ -24,6 +24,11 @@ class Places:
         self._short: dict[CallBack, None] = {}  # ordered, each at most once
         self._short_of_retries: dict[CallBack, None] = {}
 
+    @property
+    def is_full(self) -> bool:
+        """No place is free."""
+        return self._free <= 0
+
     def take(self, wanted: int, call_back: CallBack, *, retries: int = 0) -> tuple[int, int]:
         """(places, how many of them may be retries): at most `wanted`, and `retries` of those.
 

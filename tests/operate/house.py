@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from relay import wire
 from relay.assembly import Assembly
 from relay.core.activity import Activity, Kind
+from relay.core.delivery import LIVE
 from relay.core.destination import LOOPBACK
 from relay.core.indicator import Address
 from relay.errors import SettingsError
@@ -72,6 +73,12 @@ class House:
             while len(rows := (await self.ask("/v1/audit")).value["audit"]) < count:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)
         return list(rows)
+
+    async def quiet(self) -> None:
+        """Until nothing is waiting nor on its way, five seconds at most."""
+        async with asyncio.timeout(5):
+            while sum(map((await self.assembly.outbox.depth()).by_state.__getitem__, LIVE)):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
 
     async def ended(self, state: str) -> list[dict[str, Any]]:
         """The deliveries in `state` once there is one, within five seconds."""

@@ -126,11 +126,11 @@ async def test_a_name_rebound_to_this_machine_is_refused_before_anything_is_read
 async def test_an_outbox_that_cannot_be_read_is_503_and_not_500(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(**_: object) -> list[object]:
+    async def broken(_: object) -> list[object]:
         raise Unavailable("the outbox's file could not be read")
 
-    monkeypatch.setattr(house.assembly.outbox, "audit", broken)
-    assert (await house.ask("/v1/audit")).status == 503
+    monkeypatch.setattr(house.assembly.outbox.letters, "deliveries", broken)
+    assert (await house.ask("/v1/deliveries")).status == 503
 
 
 async def test_the_figures_count_every_outcome(house: House) -> None:
