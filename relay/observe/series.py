@@ -86,6 +86,13 @@ CONFIG_RELOADS = Counter(
 )
 
 OUTBOX_DELIVERIES = Gauge("relay_outbox_deliveries", "deliveries kept, by state", ("state",))
+OUTBOX_BYTES = Gauge(
+    "relay_outbox_undelivered_bytes", "bodies not yet delivered, each once for every endpoint it waits for"
+)
+DELIVERIES_ENDED = Counter("relay_deliveries_ended", "deliveries by how they ended", ("state",))
+DELIVERIES_SHED = Counter(
+    "relay_deliveries_shed", "ephemeral deliveries given up at a limit, to make room; they ended as expired"
+)
 OUTBOX_OLDEST = Gauge("relay_outbox_oldest_pending_seconds", "age of the oldest delivery not yet made")
 ATTEMPTS = Counter("relay_delivery_attempts", "attempts to deliver by outcome", ("endpoint", "outcome"))
 ATTEMPT_SECONDS = Histogram(
@@ -115,6 +122,7 @@ SERIES: tuple[Series, ...] = (
     EVENTS, VERDICTS, REFUSED_REQUESTS, IGNORED_WEBHOOKS, PARSE_ERRORS, FORGOTTEN_IDS,
     BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
     SESSIONS, TICK_LAG, LOOP_LAG, CONFIG_GENERATION, CONFIG_RELOADS,
-    OUTBOX_DELIVERIES, OUTBOX_OLDEST, ATTEMPTS, ATTEMPT_SECONDS, ENDPOINT_DISABLED, ENDPOINT_PAUSED, ENDPOINT_CIRCUIT, LANE_FAULTS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,
+    OUTBOX_DELIVERIES, OUTBOX_BYTES, OUTBOX_OLDEST, DELIVERIES_ENDED, DELIVERIES_SHED, ATTEMPTS, ATTEMPT_SECONDS,
+    ENDPOINT_DISABLED, ENDPOINT_PAUSED, ENDPOINT_CIRCUIT, LANE_FAULTS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,
 )  # fmt: skip
 """In the order they are shown."""

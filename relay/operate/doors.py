@@ -30,7 +30,13 @@ from relay.ingest.answers import problem, refusal, reply
 from relay.ingest.hosts import HostRule
 from relay.ingest.refusals import WrongMethod
 from relay.observe.health import Health
-from relay.observe.series import OUTBOX_DELIVERIES, OUTBOX_OLDEST
+from relay.observe.series import (
+    DELIVERIES_ENDED,
+    DELIVERIES_SHED,
+    OUTBOX_BYTES,
+    OUTBOX_DELIVERIES,
+    OUTBOX_OLDEST,
+)
 from relay.operate.audit import AuditDoors
 from relay.operate.endpoints import EndpointDoors
 from relay.operate.letters import LetterDoors
@@ -131,6 +137,10 @@ class OperatorDoors:
         metrics, wall = self._assembly.metrics, self._assembly.flow.world.wall()
         for state in State:
             metrics.gauge(OUTBOX_DELIVERIES, state.value).value = depth.by_state.get(state, 0)
+        for state, ended in depth.ended.items():
+            metrics.counter(DELIVERIES_ENDED, state.value).value = ended
+        metrics.counter(DELIVERIES_SHED).value = depth.shed
+        metrics.gauge(OUTBOX_BYTES).value = depth.body_bytes
         oldest = depth.oldest_pending_at
         metrics.gauge(OUTBOX_OLDEST).value = 0 if oldest is None else max(0, wall - oldest) / 1000
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from relay.core.delivery import State, Trigger, Verdict, judge, retry_room
 from relay.core.endpoint import Standing
 from relay.core.moments import Ms, UnixMs
-from relay.core.terms import Terms
+from relay.core.terms import DURABLE, Terms
 from relay.core.why import Holding
 from relay.errors import Rejected, Unavailable
 from relay.outbox.gate import Gate
@@ -207,7 +207,7 @@ class Lane:
             answer,
             attempts=lease.attempts,
             jitter=self._jitter(),
-            terms=self._terms,
+            terms=self._terms_of(lease),
             left_ms=None if lease.expires_at is None else lease.expires_at - now,
         )
         turn = self._gate.noted(attempt)
@@ -218,6 +218,10 @@ class Lane:
         due = self._wall() + int(verdict.wait_ms) if verdict.state is State.PENDING else None
         self._tell(lease, attempt, verdict, due)
         await self._settle(Settlement(lease, attempt, verdict.state, due, verdict.disables_endpoint, turn))
+
+    def _terms_of(self, lease: Lease) -> Terms:
+        """A notice has no life of its own, and is owed to an ephemeral endpoint as to any other."""
+        return DURABLE if self._terms.is_ephemeral and lease.expires_at is None else self._terms
 
     def _disable(self, why: str) -> None:
         if self._gate.stop(Standing.DISABLED, why):

@@ -6,7 +6,7 @@ single promises; `StoreLife` lives a store through random appends, claims, crash
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -28,7 +28,7 @@ from relay.core.endpoint import Standing
 from relay.core.engagement import Broadcast, Reason, Suppressed, Transition
 from relay.core.indicator import Cause, Indicator
 from relay.core.moments import UnixMs
-from relay.core.terms import UNORDERED_AFTER_MS
+from relay.core.terms import UNORDERED_AFTER_MS, Terms
 from relay.errors import OutboxFull
 from relay.outbox.rows import Attempt, AuditSelection, DeliveryRow, Selection
 from relay.outbox.store import LastLife, Lease, OutboxStore, Settled, Settlement, Want
@@ -50,11 +50,15 @@ class Clock:
 
 
 class Medium(Protocol):
-    """Where a store keeps things. `filters` as in FILTERS, `max_rows` undelivered rows at most."""
+    """Where a store keeps things. Filters as in FILTERS; `terms` of endpoints that are not served as usual."""
 
     clock: Clock
 
-    async def open(self, *, max_rows: int = 1000) -> OutboxStore: ...
+    async def open(
+        self, *, max_rows: int = 1000, max_bytes: int = 10_000_000, terms: Mapping[str, Terms] | None = None
+    ) -> OutboxStore:
+        """Undelivered at most `max_rows` rows and `max_bytes` bytes."""
+        ...
 
     async def crash(self, store: OutboxStore) -> None:
         """Takes the medium as it is this instant, as a kill would leave it, and lets go of the store."""

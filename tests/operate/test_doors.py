@@ -142,6 +142,19 @@ async def test_the_figures_count_every_outcome(house: House) -> None:
     assert value["stats"] == {"total": 1, "success": 1, "failed": 0}
 
 
+async def test_the_metrics_count_what_ended_and_weigh_what_waits(house: House) -> None:
+    house.receiver.answers = [410]
+    house.type(SESSION)
+    await house.ended("cancelled")
+    text = (await house.ask("/metrics")).body
+    for line in (
+        b'relay_deliveries_ended_total{state="cancelled"}',
+        b"relay_deliveries_shed_total 0.0",
+        b"\nrelay_outbox_undelivered_bytes ",
+    ):
+        assert line in text
+
+
 async def test_a_tracker_that_said_gone_is_shown_taken_back_and_sent_what_it_missed(house: House) -> None:
     """One 410 once cut a tracker off for good: nothing said so, and nobody could undo it."""
     house.receiver.answers = [410]

@@ -1,7 +1,7 @@
 """Days of retries in virtual time: a store that writes inline, lanes, and a real receiver."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 from relay.core.delivery import Failure, State
 from relay.core.destination import LOOPBACK
 from relay.core.signature import Keys
+from relay.core.terms import Terms
 from relay.outbox.dispatcher import Dispatcher
 from relay.outbox.rows import Selection
 from relay.outbox.sqlite.store import SqliteStore
@@ -31,9 +32,11 @@ class LoopDisk(Disk):
         loop = asyncio.get_running_loop()
         self.wall = lambda: START + round(loop.time() * 1000)
 
-    async def open(self, *, max_rows: int = 1000) -> SqliteStore:
+    async def open(
+        self, *, max_rows: int = 1000, max_bytes: int = 10_000_000, terms: Mapping[str, Terms] | None = None
+    ) -> SqliteStore:
         self.clock = self.wall  # type: ignore[assignment]  # a clock is called, here and in the room
-        return await super().open(max_rows=max_rows)
+        return await super().open(max_rows=max_rows, max_bytes=max_bytes, terms=terms)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import apsw
@@ -18,6 +18,7 @@ from hypothesis import settings
 from relay.core.delivery import Filter, State
 from relay.core.ids import uuid7
 from relay.core.indicator import Indicator
+from relay.core.terms import Terms
 from relay.errors import OutboxFull, StoreError, Unavailable
 from relay.outbox.rows import Selection
 from relay.outbox.sqlite.ledger import Options
@@ -58,12 +59,16 @@ class Disk:
         self.commits: list[int] = []
         self._ids = 0
 
-    async def open(self, *, max_rows: int = 1000) -> SqliteStore:
+    async def open(
+        self, *, max_rows: int = 1000, max_bytes: int = 10_000_000, terms: Mapping[str, Terms] | None = None
+    ) -> SqliteStore:
         options = Options(
             self.path,
             self.filters,
             self.keep,
             max_rows=max_rows,
+            max_bytes=max_bytes,
+            terms=terms or {},
             max_queue=self.max_queue,
             inline=self.inline,
         )

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from relay.core.terms import DURABLE, EPHEMERAL, DeliveryClass, Terms
 from relay.settings.endpoint import Endpoint
 from relay.settings.models import Gateway, Settings, Typing, is_loopback
 
@@ -101,3 +102,30 @@ def test_a_source_names_a_gateway_that_exists() -> None:
 )  # fmt: skip
 def test_loopback_is_told_by_the_literal(host: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
     assert is_loopback(host) is expected
+
+
+USABLE = {"url": "https://x", "secrets": ["whsec_" + "A" * 32]}
+
+
+def test_an_endpoint_is_durable_unless_told_otherwise() -> None:
+    assert Endpoint.model_validate(USABLE).terms() == DURABLE
+    assert Endpoint.model_validate(USABLE | {"class": "ephemeral"}).terms() == EPHEMERAL
+
+
+def test_each_of_an_endpoints_terms_can_be_its_own() -> None:
+    given = {"class": "ephemeral", "schedule_s": [0, 2], "max_age_s": 10, "unordered_after_s": 20}
+    terms = Endpoint.model_validate(USABLE | given).terms()
+    assert terms == Terms(DeliveryClass.EPHEMERAL, (0, 2000), 10_000, 20_000)
+
+
+@pytest.mark.parametrize(
+    "schedule_s", [[1, 2], [0, 0], [0, 0.09], [0, -1], [0, 604_801], [0, 1] * 11, ["canary"]]
+)
+def test_a_schedule_begins_at_once_and_never_hammers(schedule_s: list[object]) -> None:
+    with pytest.raises(ValidationError, match="schedule_s") as caught:
+        Endpoint.model_validate(USABLE | {"schedule_s": schedule_s})
+    assert "canary" not in str(caught.value)
+
+
+def test_a_schedule_may_grow_shorter() -> None:
+    assert Endpoint.model_validate(USABLE | {"schedule_s": [0, 60, 0.1]}).schedule_s == (0, 60, 0.1)

@@ -172,7 +172,7 @@ class Recorder:
         batch.events.append((key, event_id, event, now, _traceparent(fact), body, fact.source))
         for endpoint in endpoints:
             row = (key, endpoint, *fact.key, now)
-            limited = self._limited.get(endpoint)
+            limited = self._limited_for(endpoint, fact)
             if endpoint in self._tally.disabled:
                 batch.cancelled.append((*row, *_limits_of(event, limited or DURABLE)))
             elif limited is None:
@@ -180,6 +180,11 @@ class Recorder:
             else:
                 batch.limited.append((*row, *_limits_of(event, limited)))
         return event_id
+
+    def _limited_for(self, endpoint: str, fact: Fact) -> Terms | None:
+        """An ephemeral endpoint is owed a notice as any other is: that its neighbour is down is no typing."""
+        terms = self._limited.get(endpoint)
+        return None if terms and terms.is_ephemeral and isinstance(fact, Notice) else terms
 
     def _lacking(self, rows: int, batch: Batch) -> Limit | None:
         """The limit that forbids so many rows more, when all that may be given up for them has been."""
