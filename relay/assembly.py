@@ -21,8 +21,8 @@ from relay.core.indicator import SessionKey
 from relay.core.moments import NEVER, Ms, UnixMs
 from relay.errors import SettingsError
 from relay.flow import DRAIN_S, Flow, Platform, Surroundings
-from relay.gateway.guest import GuestGateway
-from relay.gateway.port import HealthState
+from relay.gateway.kinds import capabilities_of, gateway_of
+from relay.gateway.port import Gateway, HealthState
 from relay.gateway.throttle import Throttle
 from relay.observe.health import Check
 from relay.observe.metrics import Metrics
@@ -43,7 +43,7 @@ from relay.observe.series import (
 from relay.orders import Orders
 from relay.outbox.outbox import Outbox
 from relay.outbox.store import Listener
-from relay.settings.models import Gateway as GatewaySettings
+from relay.settings.gateway import Gateway as GatewaySettings
 from relay.settings.models import Settings
 
 DELIVERY_DRAIN_S = 5.0
@@ -75,7 +75,7 @@ def surroundings(wall: Callable[[], UnixMs]) -> Surroundings:
 class _Joined:
     """One platform while it is being built: the throttle carries what the carrier, made last, knows how to."""
 
-    gateway: GuestGateway
+    gateway: Gateway
     throttle: Throttle
 
 
@@ -89,7 +89,10 @@ class Assembly:
         self.observer = Observer(metrics, settings.gateways)
         self._joined = {name: self._join(name, one, world) for name, one in settings.gateways.items()}
         self.flow = Flow(
-            {name: Platform(one.gateway, one.throttle) for name, one in self._joined.items()},
+            {
+                name: Platform(one.gateway, one.throttle, settings.timings_of(name))
+                for name, one in self._joined.items()
+            },
             settings.typing.timings(),
             record=outbox.append,
             world=world,
@@ -172,8 +175,9 @@ class Assembly:
             rate_per_minute=settings.rate_per_minute,
             burst=settings.burst,
             carriers=settings.carriers,
+            has_stops=capabilities_of(settings).can_stop,
         )
-        gateway = GuestGateway(
+        gateway = gateway_of(
             name, settings, permit=throttle.permit, cool_off=throttle.cool_off, wall=world.wall
         )
         return _Joined(gateway, throttle)
@@ -212,7 +216,7 @@ def source_caps(settings: Settings) -> dict[str, int]:
     return {name: source.max_sessions for name, source in settings.sources.items()}
 
 
-def _gateway_check(name: str, gateway: GuestGateway) -> Check:
+def _gateway_check(name: str, gateway: Gateway) -> Check:
     """Only a gateway that cannot log in makes the relay not ready: the others mend themselves."""
     health = gateway.health()
     return Check(f"gateway {name}", health.state is not HealthState.DEGRADED, health.reason)
@@ -222,8 +226,9 @@ def _first_send_at(last_alive: UnixMs | None, world: Surroundings, settings: Set
     """When a process before us can no longer have a call on its way, plus the interval; at once for a new file."""
     if last_alive is None:
         return -NEVER
-    ago_ms = max(world.wall() - last_alive, -settings.typing.min_interval_ms)
-    return world.now() - ago_ms + settings.typing.request_timeout_ms + settings.typing.min_interval_ms
+    interval_ms = max(settings.timings_of(name).min_interval_ms for name in settings.gateways)
+    ago_ms = max(world.wall() - last_alive, -interval_ms)
+    return world.now() - ago_ms + settings.typing.request_timeout_ms + interval_ms
 
 
 def _listener(metrics: Metrics) -> Listener:

@@ -22,7 +22,8 @@ from relay.observe.tally import BroadcastTally
 from relay.orders import Result
 from relay.settings import reach
 from relay.settings.endpoint import Endpoint
-from relay.settings.models import Gateway, Outbox, Settings
+from relay.settings.gateway import Gateway
+from relay.settings.models import Outbox, Settings
 
 GATEWAY = "guest"
 DURATION_MS = range(100, 10_001)

@@ -49,7 +49,7 @@ class Carrier:
 
     async def _tell(self, session: Session, wish: Wish) -> None:
         platform = self._flow.platforms[session.key[0]]
-        deadline_ms = self._flow.world.now() + self._flow.timings.request_timeout_ms
+        deadline_ms = self._flow.world.now() + session.timings.request_timeout_ms
         liveness = Liveness.UNKNOWN
         if wish.indicator is Indicator.TYPING:
             # A stop is sent in any case: its own answer says whether it was late.
@@ -66,7 +66,7 @@ class Carrier:
         wish = session.wish(sent_at)
         if wish is None or self._is_held(session, platform.gateway, wish, sent_at):
             return False
-        settling.send(session.pacer, wish, sent_at, self._flow.timings, jitter=self._flow.world.jitter())
+        settling.send(session.pacer, wish, sent_at, session.timings, jitter=self._flow.world.jitter())
         outcome: Outcome = INACTIVE
         if liveness is not Liveness.GONE:
             outcome = await self._show(platform.gateway, session.address, wish, deadline_ms)
@@ -79,7 +79,7 @@ class Carrier:
         hold = gateway.held_by(wish)
         if hold is None:
             return False
-        pacing.hold(session.pacer, now, self._flow.timings)
+        pacing.hold(session.pacer, now, session.timings)
         if hold is Hold.CIRCUIT_OPEN:
             self._flow.suppress(session, wish.indicator, hold.value)
         return True
@@ -94,7 +94,7 @@ class Carrier:
     def _settle(self, session: Session, wish: Wish, outcome: Outcome, sent_at: Ms) -> None:
         now = self._flow.world.now()
         reach, jitter = session.reach, self._flow.world.jitter()
-        settled = settling.settle(session.pacer, outcome, now, self._flow.timings, reach, jitter=jitter)
+        settled = settling.settle(session.pacer, outcome, now, session.timings, reach, jitter=jitter)
         if isinstance(outcome, Expired):
             return
         fact = self._fact(session, wish, outcome, settled, now - sent_at)

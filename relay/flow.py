@@ -53,10 +53,11 @@ class Throttle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """One configured gateway and the throttle of its identity."""
+    """One configured gateway and the throttle of its identity. `timings` None: the river's own."""
 
     gateway: Gateway
     throttle: Throttle
+    timings: Timings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Flow:
         self._gate_at = gate_at
         self.trusted_clocks = trusted_clocks
         """Sources whose `at` orders their events; may be replaced at any time."""
-        self._reaches = {name: self._reach_of(platform.gateway) for name, platform in platforms.items()}
+        self._reaches = {name: self._reach_of(name) for name in platforms}
 
     # Accept.
 
@@ -140,10 +141,14 @@ class Flow:
         session = self.sessions.get(key)
         if session is None:
             pacer = Pacer(gate_at=self._gate_at)
-            reach, now = self._reaches[key[0]], self.world.now()
-            session = Session(key, address, source, self.timings, reach, pacer, touched=now, changed_at=now)
+            reach, timings, now = self._reaches[key[0]], self.timings_of(key[0]), self.world.now()
+            session = Session(key, address, source, timings, reach, pacer, touched=now, changed_at=now)
             self.sessions.add(session)
         return session
+
+    def timings_of(self, gateway: str) -> Timings:
+        """Those of sessions on this gateway."""
+        return self.platforms[gateway].timings or self.timings
 
     def check_address(self, key: SessionKey, address: Address, where: str = "") -> bool:
         """True if the session has yet to be opened. `where` names the event of a batch. Raises Rejected (422)."""
@@ -196,7 +201,8 @@ class Flow:
     def _is_too_old(self, activity: Activity) -> bool:
         if activity.at is None or activity.source not in self.trusted_clocks:
             return False
-        return self.world.wall() - activity.at > self.timings.stop_after_ms
+        stop_after_ms = self.timings_of(activity.gateway).stop_after_ms
+        return self.world.wall() - activity.at > stop_after_ms
 
     def _due(self, session: Session, now: Ms) -> None:
         before = session.stated
@@ -279,10 +285,10 @@ class Flow:
         now = self.world.now()
         return [session for session in sessions if pacing.is_unsettled(session.pacer, now, session.reach)]
 
-    def _reach_of(self, gateway: Gateway) -> pacing.Reach:
-        can = gateway.capabilities
+    def _reach_of(self, name: str) -> pacing.Reach:
+        can = self.platforms[name].gateway.capabilities
         return reach_of(
-            self.timings.stop_mode,
+            self.timings_of(name).stop_mode,
             shows_paused=can.shows_paused,
             can_stop=can.can_stop,
             message_clears=can.message_clears,

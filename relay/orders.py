@@ -53,11 +53,13 @@ class Orders:
     ) -> Result:
         """The platform's acceptance, recorded.
 
-        Raises TooSoon inside the session's interval; Rejected: 422 unusable address, 409 session not active,
+        Raises TooSoon inside the session's interval; Rejected: 422 for an unusable address or an indicator that the
+        platform does not know, 409 session not active,
         429, 502 or 504 as the platform answered; Unavailable when draining, or when it could not be recorded.
         """
         self._flow.refuse_if_draining()
         self._flow.check_address(key, address)
+        self._refuse_if_unknown(key[0], indicator)
         session = self._flow.open(key, address, source)
         wish = Wish(indicator, duration_ms, Cause.DIRECT)
         self._refuse_if_closed(session)
@@ -68,9 +70,16 @@ class Orders:
             return Result(answer.fact.latency_ms, answer.fact.audit_id, answer.outcome.status)
         raise _rejection(answer.outcome, session.pacer.gate_at - self._flow.world.now())
 
+    def _refuse_if_unknown(self, gateway: str, indicator: Indicator) -> None:
+        can = self._flow.platforms[gateway].gateway.capabilities
+        is_known = {Indicator.PAUSED: can.shows_paused, Indicator.STOPPED: can.can_stop}.get(indicator, True)
+        if not is_known:
+            words = "this platform can only be told `typing`; a display ends by itself"
+            raise Rejected(422, "Unknown to this platform", words, problems=(("type", words),))
+
     def _refuse_if_closed(self, session: Session) -> None:
         now = self._flow.world.now()
-        refusal = pacing.refusal_of_order(session.pacer, now, self._flow.timings)
+        refusal = pacing.refusal_of_order(session.pacer, now, session.timings)
         self._flow.sessions.arm(session, now)  # opened for this order: it must be forgotten again
         if isinstance(refusal, str):
             message = "the platform refused this session a moment ago; it is tried again within a minute"

@@ -35,9 +35,10 @@ def _refuse_no_gateway(settings: Settings) -> None:
 
 def _refuse_base_urls(settings: Settings) -> None:
     for name, one in settings.gateways.items():
-        problem = base_url_problem(one.base_url, allow_http=one.allow_http)
-        if problem is not None:
-            raise SettingsError(f"gateways.{name}.base_url: {problem}")
+        for key, url in (("base_url", one.api_url), ("login_url", one.auth_url)):
+            problem = base_url_problem(url, allow_http=one.allow_http)
+            if problem is not None:
+                raise SettingsError(f"gateways.{name}.{key}: {problem}")
 
 
 def _refuse_callers(settings: Settings) -> None:

@@ -30,6 +30,7 @@ class Share:
 def shares(rate_per_minute: int, burst: int) -> tuple[Share, Share]:
     """(for any work, for stops only); together never more than `rate_per_minute` in a minute or `burst` at once.
 
+    Where a platform cannot be told to stop there is nothing to keep back: `Share(rate_per_minute, burst)` is then all.
     Needs rate_per_minute >= 4 and 2 <= burst < rate_per_minute, as the settings demand.
     """
     stops_rate = max(2, -(-rate_per_minute // STOPS_SHARE))

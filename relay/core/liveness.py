@@ -1,7 +1,9 @@
 """Is a session still there? What the platform last said, for as long as that is worth believing."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from relay.core.moments import Ms
 
@@ -33,29 +35,32 @@ def liveness_of(http_status: int, session_status: object) -> Liveness:
     return Liveness.LIVE if session_status.strip().lower() in LIVE_STATUSES else Liveness.GONE
 
 
+K = TypeVar("K", bound=Hashable)
+
+
 @dataclass(slots=True)
-class KnownSessions:
-    """The last answers, at most `most` of them: the oldest make room."""
+class KnownSessions(Generic[K]):
+    """The last answers, at most `most` of them: the oldest make room. K is whatever names a session."""
 
     most: int = MOST_SESSIONS
-    _known: dict[str, tuple[Liveness, Ms]] = field(default_factory=dict)
+    _known: dict[K, tuple[Liveness, Ms]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def recall(self, session_id: str, now: Ms) -> Liveness | None:
+    def recall(self, session: K, now: Ms) -> Liveness | None:
         """A still believable answer, else None."""
-        liveness, until = self._known.get(session_id, (None, now))
+        liveness, until = self._known.get(session, (None, now))
         return liveness if now < until else None
 
-    def note(self, session_id: str, liveness: Liveness, now: Ms) -> None:
+    def note(self, session: K, liveness: Liveness, now: Ms) -> None:
         """Keep an answer; `UNKNOWN` says nothing and takes nothing away."""
         if liveness is Liveness.UNKNOWN:
             return
-        self._known.pop(session_id, None)  # so that the order stays by age
-        self._known[session_id] = (liveness, now + FRESH_FOR_MS[liveness])
+        self._known.pop(session, None)  # so that the order stays by age
+        self._known[session] = (liveness, now + FRESH_FOR_MS[liveness])
         if len(self._known) > self.most:
             del self._known[next(iter(self._known))]
 
-    def forget(self, session_id: str) -> None:
-        self._known.pop(session_id, None)
+    def forget(self, session: K) -> None:
+        self._known.pop(session, None)

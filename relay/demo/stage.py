@@ -27,7 +27,8 @@ from relay.sandbox.chaos import Chaos
 from relay.sandbox.platform import StandInPlatform
 from relay.sandbox.tracker import Tracker
 from relay.settings.endpoint import Endpoint
-from relay.settings.models import Gateway, Operations, Outbox, Server, Settings
+from relay.settings.gateway import Gateway
+from relay.settings.models import Operations, Outbox, Server, Settings
 
 QUIET_S = 120.0
 """The longest wait for quiet: silence, a stop's three tries and their waits, and a callback's first retries."""

@@ -38,14 +38,16 @@ class Lost:
 class HttpDoor:
     """One platform's connections: kept alive, no cookies, no redirects, no proxies from the environment.
 
-    `carriers` calls at once never wait for a connection. Raises SettingsError for a base URL that would send the
-    client secret in clear: https is needed, unless the host is loopback or `allow_http`.
+    `carriers` calls at once never wait for a connection. Raises SettingsError, which names the setting `key`, for a
+    base URL that would send a secret in clear: https is needed, unless the host is loopback or `allow_http`.
     """
 
-    def __init__(self, base_url: str, *, name: str, carriers: int, allow_http: bool = False) -> None:
+    def __init__(
+        self, base_url: str, *, name: str, carriers: int, allow_http: bool = False, key: str = "base_url"
+    ) -> None:
         problem = base_url_problem(base_url, allow_http=allow_http)
         if problem is not None:
-            raise SettingsError(f"gateways.{name}.base_url: {problem}")
+            raise SettingsError(f"gateways.{name}.{key}: {problem}")
         self._base = base_url.rstrip("/")
         self._carriers = carriers
         self._session: aiohttp.ClientSession | None = None

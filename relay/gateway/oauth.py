@@ -1,41 +1,45 @@
-"""One bearer token for everybody: OAuth 2.0 client credentials (RFC 6749 section 4.4).
+"""One bearer token for everybody who calls in its name, renewed before its end.
 
-    start ─► log in ─► token ─► timer at renew_at ─► log in …
-                ▲                      bearer()      the token in hand, else the log-in under way
-                └───────────────────── renewed()     after a 401: at most one log-in for any number of callers
+    start ─► fetch ─► token ─► timer at renew_at ─► fetch …
+                ▲                     bearer()      the token in hand, else the fetch under way
+                └──────────────────── renewed()     after a 401: at most one fetch for any number of callers
 
-There is never more than one log-in under way, and none is started by counting callers: `TokenCache` decides.
+There is never more than one fetch under way, and none is started by counting callers: `TokenCache` decides. Where a
+token comes from is `relay.gateway.login`'s and `relay.gateway.agents`' to know.
 """
 
 import asyncio
 import logging
-import re
-from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
-from urllib.parse import quote_plus, urlencode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from relay.core.answer import Answer, wait_asked
-from relay.core.moments import Ms, UnixMs
-from relay.core.token import Remedy, Token, TokenCache, life_of
-from relay.gateway.http import HttpDoor, Lost
+from relay.core.moments import Ms
+from relay.core.token import Remedy, Token, TokenCache
 
 logger = logging.getLogger("relay.gateway")
 
-LOGIN_TIMEOUT_MS: Ms = 10_000.0
-"""A log-in's own deadline; its callers wait no longer than theirs."""
 
-_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
-# RFC 6749 appendix A.12 allows spaces too, but no header survives them.
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A new token; its life counts from the asking."""
+
+    secret: str = field(repr=False)
+    life_ms: Ms
 
 
 @dataclass(frozen=True, slots=True)
 class LoginProblem:
-    """Why there is no token. `advice` is the fix; `status` None where the platform did not answer."""
+    """Why there is no token. `advice` is the fix; `status` None where nobody answered.
+
+    `is_refusal`: asking again soon would change nothing. `wait_ms` is how long we were asked to wait.
+    """
 
     advice: str
     status: int | None = None
     message: str = ""
+    is_refusal: bool = False
+    wait_ms: Ms | None = None
 
     @property
     def reason(self) -> str:
@@ -45,26 +49,40 @@ class LoginProblem:
         return f"{seen}{said}: {self.advice}"
 
 
-class TokenSource:
-    """The gateway's token, cached and renewed. `start` must be called inside the loop it will live on."""
+Fetch = Callable[[], Awaitable[Granted | LoginProblem]]
+"""Asks for a token once, within its own deadline. Never raises for the network."""
 
-    def __init__(
-        self,
-        door: HttpDoor,
-        *,
-        name: str,
-        client_id: str,
-        client_secret: str,
-        scope: str,
-        is_basic: bool,
-        wall: Callable[[], UnixMs],
-    ) -> None:
-        self._door = door
+
+class Tokens(Protocol):
+    """Whose token a call is made with: the client's own for all calls, or one for each agent."""
+
+    @property
+    def is_shared(self) -> bool: ...
+
+    @property
+    def problem(self) -> LoginProblem | None:
+        """What keeps everybody from having a token; None if nothing does."""
+        ...
+
+    def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def of(self, agent_user_id: str | None) -> "TokenSource | LoginProblem": ...
+
+
+class TokenSource:
+    """One token, cached and renewed. `start` must be called inside the loop it will live on.
+
+    `is_eager`: renewed in the background, whether or not anybody calls; else by the first call in its last minute.
+    """
+
+    is_shared = True
+
+    def __init__(self, name: str, fetch: Fetch, *, is_eager: bool = True) -> None:
         self._name = name
-        self._scope = scope
-        self._secret = _secret_forms(client_id, client_secret)
-        self._headers, self._body = _login_request(client_id, client_secret, scope, is_basic=is_basic)
-        self._wall = wall
+        self._fetch = fetch
+        self._is_eager = is_eager
         self._cache = TokenCache()
         self._login: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -72,17 +90,25 @@ class TokenSource:
         self.problem: LoginProblem | None = None
         self.logins = 0
 
+    def of(self, agent_user_id: str | None) -> "TokenSource | LoginProblem":  # noqa: ARG002 - one for all of them
+        return self
+
     def start(self) -> None:
         """Begin the first log-in; does not wait for it."""
         self._log_in_if_due()
 
     async def close(self) -> None:
+        self.cancel()
+        if self._login is not None:
+            await asyncio.wait({self._login})
+
+    def cancel(self) -> None:
+        """Ask for no token any more; `close` also waits until that is so."""
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         if self._login is not None:
             self._login.cancel()
-            await asyncio.wait({self._login})
 
     async def bearer(self, *, deadline_ms: Ms) -> Token | LoginProblem:
         """A token that has not expired, else why there is none by `deadline_ms`."""
@@ -91,6 +117,8 @@ class TokenSource:
             self._log_in_if_due()
             await self._login_over(deadline_ms)
             token = self._cache.usable(self._now())
+        elif self._now() >= self._cache.next_at():
+            self._log_in_if_due()  # the old one serves meanwhile
         return token or self.problem or LoginProblem("the log-in takes longer than the indicator can wait")
 
     async def renewed(self, rejected: Token, *, deadline_ms: Ms) -> bool:
@@ -114,10 +142,6 @@ class TokenSource:
         """The platform took an indicator sent with `token`."""
         self._cache.proven(token)
 
-    def age_s(self, token: Token) -> float:
-        """Seconds since `token` was asked for: what may be logged of it."""
-        return (self._now() - token.fetched_at) / 1000
-
     def _now(self) -> Ms:
         return asyncio.get_running_loop().time() * 1000
 
@@ -134,15 +158,9 @@ class TokenSource:
 
     async def _log_in(self) -> None:
         asked_at = self._now()
-        answer = await self._door.call(
-            "POST",
-            "/oauth/token",
-            headers=self._headers,
-            body=self._body,
-            deadline_ms=asked_at + LOGIN_TIMEOUT_MS,
-        )
-        self._settle(answer, asked_at)
-        self._arm()
+        self._settle(await self._fetch(), asked_at)
+        if self._is_eager:
+            self._arm()
 
     def _arm(self) -> None:
         """One timer: a log-in that it did not start would else leave it running beside the next."""
@@ -150,95 +168,14 @@ class TokenSource:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(self._cache.next_at() / 1000, self._log_in_if_due)
 
-    def _settle(self, answer: Answer | Lost, asked_at: Ms) -> None:
-        secret = None if isinstance(answer, Lost) else _token_in(answer)
-        if secret is not None and isinstance(answer, Answer):
-            self._cache.granted(secret, life_ms=life_of(answer.body.get("expires_in")), asked_at=asked_at)
+    def _settle(self, answer: Granted | LoginProblem, asked_at: Ms) -> None:
+        if isinstance(answer, Granted):
+            self._cache.granted(answer.secret, life_ms=answer.life_ms, asked_at=asked_at)
             self.problem = None
             return
-        self.problem = _problem_of(answer, self._scope, secret=self._secret)
-        if isinstance(answer, Answer) and answer.status < 500 and answer.status not in {408, 429}:
+        self.problem = answer
+        if answer.is_refusal:
             self._cache.refused(self._now())
         else:
-            wait_ms = wait_asked(answer, self._wall()) if isinstance(answer, Answer) else None
-            self._cache.failed(self._now(), wait_ms=wait_ms)
-        logger.warning("%s", self.problem.reason, extra={"fields": {"gateway": self._name}})
-
-
-def _login_request(
-    client_id: str, client_secret: str, scope: str, *, is_basic: bool
-) -> tuple[dict[str, str], bytes]:
-    headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
-    form = {"grant_type": "client_credentials"}
-    if is_basic:
-        headers["authorization"] = f"Basic {_basic(client_id, client_secret)}"
-    else:
-        form |= {"client_id": client_id, "client_secret": client_secret}
-    if scope:
-        form["scope"] = scope
-    return headers, urlencode(form).encode()
-
-
-def _basic(client_id: str, client_secret: str) -> str:
-    # RFC 6749 section 2.3.1: form-encoded first, so that a colon in the id cannot end it.
-    return b64encode(f"{quote_plus(client_id)}:{quote_plus(client_secret)}".encode()).decode()
-
-
-def _secret_forms(client_id: str, client_secret: str) -> re.Pattern[str] | None:
-    """Matches the secret as it is and as either request carries it; None if there is nothing to keep."""
-    if not client_secret:
-        return None
-    forms = {client_secret, quote_plus(client_secret), _basic(client_id, client_secret)}
-    longest_first = sorted(forms, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)  # %2b is as good as %2B
-
-
-def _token_in(answer: Answer) -> str | None:
-    token = answer.body.get("access_token") if answer.is_success else None
-    return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
-
-
-def _problem_of(answer: Answer | Lost, scope: str, *, secret: re.Pattern[str] | None) -> LoginProblem:
-    if isinstance(answer, Lost):
-        return LoginProblem(f"{answer.kind.value} failure; check base_url and the way to it")
-    return LoginProblem(_login_advice(answer, scope), answer.status, _error_text(answer, secret))
-
-
-def _error_text(answer: Answer, secret: re.Pattern[str] | None) -> str:
-    """Log-in errors have their own shape (RFC 6749 section 5.2), and this platform family a second spelling.
-
-    Some servers echo what they got. The secret is struck out before `Answer.message` cuts, which may leave a part.
-    """
-    for name in ("message", "error_description", "description", "error"):
-        text = answer.body.get(name)
-        if isinstance(text, str) and text:
-            struck = secret.sub("…", text) if secret else text
-            return Answer(answer.status, body={"message": struck}).message
-    return ""
-
-
-ADVICE_OF_ERROR = {
-    "invalid_scope": "grant the scope {scope} to the OAuth client",
-    "unauthorized_client": "allow the client credentials grant for the OAuth client",
-    "unsupported_grant_type": "allow the client credentials grant for the OAuth client",
-}
-ADVICE_OF_STATUS = {
-    200: "the answer holds no usable access_token; check base_url",
-    400: "check client id and secret",
-    401: "check client id and secret",
-    403: "grant the scope {scope} to the OAuth client",
-    404: "check base_url: it has no /oauth/token",
-    429: "the platform asks to wait; nothing needs doing unless it lasts",
-}
-ADVICE_OF_CLASS = {
-    2: ADVICE_OF_STATUS[200],
-    3: "set base_url to its final address: redirects are not followed with credentials",
-    4: "check base_url and the OAuth client's settings",
-}
-
-
-def _login_advice(answer: Answer, scope: str) -> str:
-    error, status = answer.body.get("error"), answer.status
-    advice = ADVICE_OF_ERROR.get(error) if isinstance(error, str) else None
-    advice = advice or ADVICE_OF_STATUS.get(status) or ADVICE_OF_CLASS.get(status // 100)
-    return (advice or "the platform's log-in fails; it is tried again by itself").format(scope=scope)
+            self._cache.failed(self._now(), wait_ms=answer.wait_ms)
+        logger.warning("%s", answer.reason, extra={"fields": {"gateway": self._name}})

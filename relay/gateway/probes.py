@@ -5,7 +5,8 @@ probe ─► memory ──fresh──► answer
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
 
 from relay.core.liveness import KnownSessions, Liveness
 from relay.core.moments import Ms
@@ -17,29 +18,40 @@ LIFE_MS: Ms = 2000.0
 """A question nobody waits for any more is still worth its answer, if that comes within this."""
 
 
-class Probes:
-    """`ask(session_id, deadline_ms)` puts one question to the platform; it must not raise."""
+K = TypeVar("K", bound=Hashable)
 
-    def __init__(self, name: str, ask: Callable[[str, Ms], Awaitable[Liveness]]) -> None:
+
+class Probes(Generic[K]):
+    """`ask(session, deadline_ms)` puts one question to the platform; it must not raise.
+
+    A session is whatever names one here: its id, or its address where that says more.
+    """
+
+    def __init__(self, name: str, ask: Callable[[K, Ms], Awaitable[Liveness]]) -> None:
         self._name = name
         self._ask = ask
-        self._known = KnownSessions()
-        self._under_way: dict[str, asyncio.Task[Liveness]] = {}
+        self._known: KnownSessions[K] = KnownSessions()
+        self._under_way: dict[K, asyncio.Task[Liveness]] = {}
 
-    async def probe(self, session_id: str, *, deadline_ms: Ms) -> Liveness:
+    async def probe(self, session: K, *, deadline_ms: Ms, patience_ms: Ms = PATIENCE_MS) -> Liveness:
+        """What is known of it, else the platform's answer if that comes within `patience_ms`."""
         now = _now()
-        known = self._known.recall(session_id, now)
+        known = self._known.recall(session, now)
         if known is not None:
             return known
-        question = self._under_way.get(session_id) or self._put(session_id, now + LIFE_MS)
+        question = self._under_way.get(session) or self._put(session, now + LIFE_MS)
         # Waited for, not awaited: an impatient caller's end is not the question's.
-        await asyncio.wait({question}, timeout=max(0.0, min(PATIENCE_MS, deadline_ms - now) / 1000))
+        await asyncio.wait({question}, timeout=max(0.0, min(patience_ms, deadline_ms - now) / 1000))
         return question.result() if question.done() and not question.cancelled() else Liveness.UNKNOWN
 
-    def forget(self, session_id: str) -> None:
+    def note(self, session: K, liveness: Liveness) -> None:
+        """What another call has shown, as good as an answer."""
+        self._known.note(session, liveness, _now())
+
+    def forget(self, session: K) -> None:
         """Ask afresh next time; an answer under way is not remembered either."""
-        self._known.forget(session_id)
-        self._under_way.pop(session_id, None)
+        self._known.forget(session)
+        self._under_way.pop(session, None)
 
     async def close(self) -> None:
         questions = list(self._under_way.values())
@@ -47,22 +59,22 @@ class Probes:
             question.cancel()
         await asyncio.gather(*questions, return_exceptions=True)
 
-    def _put(self, session_id: str, deadline_ms: Ms) -> asyncio.Task[Liveness]:
+    def _put(self, session: K, deadline_ms: Ms) -> asyncio.Task[Liveness]:
         question = asyncio.create_task(
-            self._answer(session_id, deadline_ms), name=f"gateway {self._name}: probe"
+            self._answer(session, deadline_ms), name=f"gateway {self._name}: probe"
         )
-        self._under_way[session_id] = question
+        self._under_way[session] = question
         return question
 
-    async def _answer(self, session_id: str, deadline_ms: Ms) -> Liveness:
+    async def _answer(self, session: K, deadline_ms: Ms) -> Liveness:
         try:
-            liveness = await self._ask(session_id, deadline_ms)
-            if self._under_way.get(session_id) is asyncio.current_task():
-                self._known.note(session_id, liveness, _now())
+            liveness = await self._ask(session, deadline_ms)
+            if self._under_way.get(session) is asyncio.current_task():
+                self._known.note(session, liveness, _now())
             return liveness
         finally:
-            if self._under_way.get(session_id) is asyncio.current_task():
-                del self._under_way[session_id]
+            if self._under_way.get(session) is asyncio.current_task():
+                del self._under_way[session]
 
 
 def _now() -> Ms:

@@ -69,7 +69,8 @@ class Throttle:
     """Carries marked keys as the budget allows, at most `carriers` at once and never one key twice at once.
 
     `start` must be called inside the loop it will live on. `carry(key)` runs in a named task that the throttle
-    owns; it should not raise (if it does, the fault is logged and the slot is free again).
+    owns; it should not raise (if it does, the fault is logged and the slot is free again). `has_stops`: a tenth of
+    the budget is kept for stops; where there are none, there is nothing to keep.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Throttle:
         rate_per_minute: int,
         burst: int,
         carriers: int = CARRIERS,
+        has_stops: bool = True,
     ) -> None:
         self._name = name
         self._carry = carry
@@ -90,8 +92,7 @@ class Throttle:
         self._carried: dict[SessionKey, asyncio.Task[None]] = {}
         self._again: dict[SessionKey, Rank] = {}
         self._is_closed = False
-        any_work, stops = shares(rate_per_minute, burst)
-        self._lanes = (Lane.of(Rank.PAUSE, any_work), Lane.of(Rank.STOP, stops))
+        self._lanes = _lanes(rate_per_minute, burst, has_stops=has_stops)
         self._servers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -220,3 +221,10 @@ class Throttle:
 
     def _now(self) -> Ms:
         return asyncio.get_running_loop().time() * 1000
+
+
+def _lanes(rate_per_minute: int, burst: int, *, has_stops: bool) -> tuple[Lane, ...]:
+    if not has_stops:
+        return (Lane.of(Rank.PAUSE, Share(rate_per_minute, burst)),)
+    any_work, stops = shares(rate_per_minute, burst)
+    return (Lane.of(Rank.PAUSE, any_work), Lane.of(Rank.STOP, stops))

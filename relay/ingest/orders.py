@@ -24,7 +24,9 @@ class Order(TypedDict, total=False):
     """As posted. `duration` is milliseconds, and an integer: 3000.0 and "3000" are refused."""
 
     sessionId: Required[Annotated[str, Field(pattern=UUID_PATTERN)]]
-    guestId: Required[Id]
+    guestId: Id | None
+    communicationId: Id | None
+    agentUserId: Id | None
     type: Required[Indicator]
     duration: DurationMs
     gateway: Annotated[str, Field(max_length=64)] | None
@@ -63,7 +65,10 @@ def read_order(body: bytes) -> Order:
 
 
 def address_of(order: Order) -> Address:
-    return Address(order["sessionId"], order["guestId"])
+    """Which of the ids are needed is the gateway's to say."""
+    return Address(
+        order["sessionId"], order.get("guestId"), order.get("communicationId"), order.get("agentUserId")
+    )
 
 
 def request_of(order: Order, address: Address, *, source: str, gateway: str) -> BroadcastRequest:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from relay.core import destination
 from relay.core.timings import StopMode, Timings, problems
 from relay.settings.endpoint import Endpoint
+from relay.settings.gateway import Gateway
 from relay.settings.section import Section
 from relay.settings.upstream import Name, Source
 
@@ -76,42 +76,6 @@ class Typing(Section):
         return self
 
 
-class Gateway(Section):
-    """`[gateways.NAME]`: one messaging platform identity."""
-
-    kind: Literal["guest"] = "guest"
-    base_url: str = "https://api.mypurecloud.com"
-    client_id: str = Field(min_length=1)
-    client_secret: SecretStr
-    scope: str = "messaging:guest:write"
-    token_auth: Literal["form", "basic"] = "form"  # noqa: S105 - names a method, holds no secret
-    rate_per_minute: int = Field(300, ge=10, le=1_000_000)
-    burst: int = Field(20, ge=2, le=100_000)
-    carriers: int = Field(16, ge=1, le=256)
-    allow_http: bool = False
-
-    @model_validator(mode="after")
-    def _secret_never_in_clear(self) -> Self:
-        url = urlsplit(self.base_url)
-        if url.scheme not in {"https", "http"} or not url.hostname:
-            raise ValueError("base_url: https://HOST is wanted, without path")
-        if url.scheme == "http" and not (self.allow_http or is_loopback(url.hostname)):
-            raise ValueError(
-                "base_url: https is wanted, since the client secret travels to it; "
-                "plain http needs a loopback host or allow_http = true"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _burst_inside_the_rate(self) -> Self:
-        if self.burst >= self.rate_per_minute:
-            raise ValueError(
-                f"burst < rate_per_minute is needed (the burst is inside the limit), "
-                f"but {self.burst} >= {self.rate_per_minute}"
-            )
-        return self
-
-
 class Outbox(Section):
     """`[outbox]`: the durable store of engagement events."""
 
@@ -155,6 +119,18 @@ class Settings(Section):
     outbox: Outbox = Outbox()
     audit: Audit = Audit()
     logging: Logging = Logging()
+
+    def timings_of(self, gateway: str) -> Timings:
+        """Those of the sessions on one gateway: its profile's, laid over `[typing]`."""
+        return self.gateways[gateway].timings(self.typing.timings())
+
+    @model_validator(mode="after")
+    def _profiles_keep_their_promises(self) -> Self:
+        for name in self.gateways:
+            found = list(problems(self.timings_of(name)))
+            if found:
+                raise ValueError(f"gateways.{name}.profile, with [typing]: {'; '.join(found)}")
+        return self
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

@@ -23,7 +23,7 @@ from relay.orders import Orders, Result
 from relay.sandbox.arrivals import Arrival
 from relay.sandbox.chaos import Chaos, Forced
 from relay.sandbox.platform import StandInPlatform
-from relay.settings.models import Gateway as GatewaySettings
+from relay.settings.gateway import Gateway as GatewaySettings
 
 SESSION = "5f0c2f9e-8a52-4d7e-9d3a-0123456789ab"
 ADDRESS = Address(SESSION, "guest-17")

@@ -15,7 +15,7 @@ from relay.gateway.guest import GuestGateway
 from relay.gateway.throttle import Throttle
 from relay.sandbox.chaos import Chaos
 from relay.sandbox.platform import StandInPlatform
-from relay.settings.models import Gateway as GatewaySettings
+from relay.settings.gateway import Gateway as GatewaySettings
 
 CALM = Chaos.none()
 START = Wish(Indicator.TYPING, 3000, Cause.START)
@@ -80,7 +80,10 @@ async def rig(
 
 
 @asynccontextmanager
-async def throttled(carry: Callable[[tuple[str, str]], Any], **options: int) -> AsyncIterator[Throttle]:
+async def throttled(
+    carry: Callable[[tuple[str, str]], Any],
+    **options: Any,  # the throttle's own
+) -> AsyncIterator[Throttle]:
     throttle = Throttle("guest", carry, **{"rate_per_minute": 300, "burst": 20, **options})
     throttle.start()
     try:

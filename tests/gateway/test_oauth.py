@@ -11,6 +11,7 @@ import pytest
 from relay.core.answer import MOST_MESSAGE_CHARS
 from relay.core.token import Token
 from relay.gateway.http import HttpDoor
+from relay.gateway.login import ClientLogin
 from relay.gateway.oauth import LoginProblem, TokenSource
 from relay.sandbox.chaos import Forced
 from relay.sandbox.identity import Identity
@@ -31,15 +32,15 @@ async def source(
 ) -> AsyncIterator[TokenSource]:
     door = HttpDoor(platform.base_url, name="guest", carriers=4)
     await door.start()
-    tokens = TokenSource(
+    login = ClientLogin(
         door,
-        name="guest",
         client_id="sandbox-client",
         client_secret=secret,
         scope=scope,
         is_basic=is_basic,
         wall=lambda: 0,
     )
+    tokens = TokenSource("guest", login)
     try:
         yield tokens
     finally:

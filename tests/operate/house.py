@@ -23,7 +23,8 @@ from relay.operate.doors import OperatorDoors
 from relay.sandbox.chaos import Chaos
 from relay.sandbox.platform import StandInPlatform
 from relay.settings.endpoint import Endpoint
-from relay.settings.models import Gateway, Operations, Outbox, Settings
+from relay.settings.gateway import Gateway
+from relay.settings.models import Operations, Outbox, Settings
 from tests.outbox.receiver import SECRET, Receiver, receiving
 
 SESSION = "5f0c2f9e-8a52-4d7e-9d3a-0123456789ab"

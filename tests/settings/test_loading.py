@@ -170,7 +170,7 @@ def test_the_tutorials_environment_is_a_complete_configuration(tmp_path: Path) -
     settings = loaded(tmp_path, env=TUTORIAL)
     guest, tracker = settings.gateways["guest"], settings.endpoints["tracker"]
     assert (guest.client_id, guest.base_url) == ("the-client", "http://127.0.0.1:9999")
-    assert guest.client_secret.get_secret_value() == "canary-secret"
+    assert guest.credentials[1] == "canary-secret"
     assert tracker.url == "http://127.0.0.1:9998/hook"
     assert [one.secret.get_secret_value() for one in tracker.secrets] == [TUTORIAL["WEBHOOK_SECRET"]]
     assert "canary" not in repr(settings)
@@ -184,13 +184,13 @@ def test_the_tutorials_names_may_stand_in_the_dotenv_file(tmp_path: Path) -> Non
 def test_the_tutorials_names_may_name_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from-a-file\n")
     env = TUTORIAL | {"GENESYS_CLIENT_SECRET_FILE": str(tmp_path / "secret")}
-    assert loaded(tmp_path, env=env).gateways["guest"].client_secret.get_secret_value() == "from-a-file"
+    assert loaded(tmp_path, env=env).gateways["guest"].credentials[1] == "from-a-file"
 
 
 def test_the_tutorials_names_only_fill_what_nothing_else_sets(tmp_path: Path) -> None:
     settings = loaded(tmp_path, toml='[gateways.guest]\nclient_id = "mine"\n', env=TUTORIAL)
     assert settings.gateways["guest"].client_id == "mine"
-    assert settings.gateways["guest"].client_secret.get_secret_value() == "canary-secret"
+    assert settings.gateways["guest"].credentials[1] == "canary-secret"
 
 
 def test_the_tutorials_names_make_no_second_gateway(tmp_path: Path) -> None:

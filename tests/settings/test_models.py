@@ -3,7 +3,8 @@ from pydantic import ValidationError
 
 from relay.core.terms import DURABLE, EPHEMERAL, DeliveryClass, Terms
 from relay.settings.endpoint import Endpoint
-from relay.settings.models import Gateway, Settings, Typing, is_loopback
+from relay.settings.gateway import Gateway
+from relay.settings.models import Settings, Typing, is_loopback
 
 CLIENT = {"client_id": "a", "client_secret": "b"}
 

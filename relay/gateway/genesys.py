@@ -1,0 +1,274 @@
+"""Genesys Cloud: an agent's typing in a conversation, told on the agent's leg of it.
+
+    show:  leg ─► POST /api/v2/conversations/messages/{conversation}/communications/{leg}/typing
+    probe: memory ─► GET /api/v2/conversations/{conversation} ─► memory: alive? which leg is the agent's?
+
+The platform has one word, On, and a guest's display ends by itself or with the next message: a pause or a stop cannot
+be told. A call that was accepted proves its conversation alive, so one that is busy is not asked about.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import uuid4
+
+from relay import wire
+from relay.core.answer import Answer, outcome_of
+from relay.core.conversation import leg_of, liveness_in
+from relay.core.ids import is_uuid, path_segment
+from relay.core.indicator import Address, Cause, Indicator, Rank, Wish
+from relay.core.liveness import MOST_SESSIONS, Liveness
+from relay.core.moments import Ms, UnixMs
+from relay.core.outcome import Failure, Outcome, Refused, Shown, Unreachable
+from relay.gateway.http import HttpDoor, Lost
+from relay.gateway.line import PROBE_PERMIT_MS, CoolOffCall, Line, Permit
+from relay.gateway.oauth import LoginProblem
+from relay.gateway.port import Capabilities, Health, HealthState, Hold
+from relay.gateway.probes import Probes
+from relay.gateway.wallet import Wallet
+from relay.settings.gateway import Gateway as GatewaySettings
+
+GENESYS_CLOUD = Capabilities(shows_paused=False, can_stop=False, message_clears=True)
+
+ENDED = frozenset({400, 404, 409, 410})
+"""Which of them a leg that has ended is answered with is not documented: after each, the leg is looked up afresh."""
+
+TRIAL_MS: Ms = 10_000.0
+MOST_MESSAGE_CHARS = 220  # so that the context id behind it is not cut off
+
+MAY_TYPE = "conversation:message:create or conversation:webmessaging:create"
+MAY_LOOK = "conversation:communication:view"
+
+ADVICE = {
+    400: "the agent's leg is not connected any more, or the platform does not take this duration",
+    401: "check client id and secret, or the agents' tokens, and that the OAuth client is active",
+    403: f"grant {MAY_TYPE} in the conversation's division to the OAuth client, or to the agent whose token it is; "
+    "if that is done, this platform wants agents' own tokens: set token_source",
+    404: "no such conversation or communication here: check both ids, and region",
+    409: "the conversation can take no typing in its state",
+    410: "the conversation is over",
+    429: "12 typing events a conversation and minute, 300 calls a client and minute are the platform's limits: "
+    "lower rate_per_minute if others use this OAuth client",
+}
+
+
+LOOK_ADVICE = {
+    401: ADVICE[401],
+    403: f"grant {MAY_LOOK} to the OAuth client, or send communicationId with the event",
+    429: ADVICE[429],
+}
+
+V = TypeVar("V")
+
+
+class GenesysGateway:
+    """One OAuth client, or the agents' own tokens, on one region. Raises SettingsError for an unusable URL."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: GatewaySettings,
+        *,
+        permit: Permit,
+        cool_off: CoolOffCall,
+        wall: Callable[[], UnixMs],
+    ) -> None:
+        self._name = name
+        self._permit = permit
+        self._wallet = Wallet(name, settings, wall=wall)
+        self._tokens = self._wallet.tokens
+        api = HttpDoor(
+            settings.api_url, name=name, carriers=settings.carriers, allow_http=settings.allow_http
+        )
+        self._line = Line(
+            api, self._tokens, permit=permit, cool_off=cool_off, wall=wall, advice=ADVICE, heard=with_context
+        )
+        self._probes: Probes[Address] = Probes(name, self._ask)
+        self._legs: dict[Address, str] = {}
+        self._missed: dict[Address, Outcome] = {}
+        self._wall = wall
+        self._misfit: str | None = None
+        self._has_trial = settings.probe_at_start and self._tokens.is_shared
+        self._trial: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return GENESYS_CLOUD
+
+    async def start(self) -> None:
+        await self._wallet.start()
+        await self._line.start()
+        if self._has_trial:
+            self._trial = asyncio.create_task(self._try_identity(), name=f"gateway {self._name}: trial")
+
+    async def close(self) -> None:
+        if self._trial is not None:
+            self._trial.cancel()
+            await asyncio.wait({self._trial})
+        await self._probes.close()
+        await self._line.close()
+        await self._wallet.close()
+
+    def validate(self, address: Address) -> str | None:
+        if not is_uuid(address.session_id):
+            return "sessionId must be the conversation's id, a UUID"
+        if address.communication_id is None and address.agent_user_id is None:
+            return "communicationId or agentUserId is missing; this gateway addresses an agent's leg"
+        if address.communication_id is not None and not is_uuid(address.communication_id):
+            return "communicationId must be a UUID"
+        if address.agent_user_id is not None and not is_uuid(address.agent_user_id):
+            return "agentUserId must be a UUID"
+        if address.agent_user_id is None and not self._tokens.is_shared:
+            return "agentUserId is missing; on this gateway tokens are the agents' own"
+        return None
+
+    # -- showing ---------------------------------------------------------------------------------------------
+
+    async def show(self, address: Address, wish: Wish, *, deadline_ms: Ms) -> Outcome:
+        problem = self.validate(address)
+        if problem is not None:
+            return Refused(None, "bad_address", advice=problem)
+        if wish.indicator is not Indicator.TYPING:
+            return Refused(None, "unsupported", advice="this platform knows no pause and no stop")
+        leg = await self._leg(address, deadline_ms)
+        if not isinstance(leg, str):
+            return leg
+        outcome = await self._tell(address, leg, wish, deadline_ms)
+        self._learn(address, outcome)
+        return outcome
+
+    async def _tell(self, address: Address, leg: str, wish: Wish, deadline_ms: Ms) -> Outcome:
+        conversation = path_segment(address.session_id)
+        return await self._line.tell(
+            f"/api/v2/conversations/messages/{conversation}/communications/{path_segment(leg)}/typing",
+            wire.dumps(payload(wish)),
+            agent_user_id=address.agent_user_id,
+            deadline_ms=deadline_ms,
+            fields={
+                "gateway": self._name,
+                "session_id": address.session_id,
+                "communication_id": leg,
+                "duration": wish.duration_ms,
+            },
+        )
+
+    def _learn(self, address: Address, outcome: Outcome) -> None:
+        if isinstance(outcome, Shown):
+            self._misfit = None
+            self._probes.note(address, Liveness.LIVE)
+        elif isinstance(outcome, Refused) and outcome.status in ENDED:
+            self.forget(address)
+
+    # -- the agent's leg -------------------------------------------------------------------------------------
+
+    async def _leg(self, address: Address, deadline_ms: Ms) -> str | Outcome:
+        """The communication to type on; looked up once where only the agent is named."""
+        if address.communication_id is not None:
+            return address.communication_id
+        if address not in self._legs:
+            liveness = await self._probes.probe(address, deadline_ms=deadline_ms, patience_ms=TRIAL_MS)
+            if address not in self._legs:
+                return self._no_leg(address, liveness)
+        return self._legs[address]
+
+    def _no_leg(self, address: Address, liveness: Liveness) -> Outcome:
+        if liveness is Liveness.GONE:
+            return Refused(None, "inactive", advice="the conversation is over, or this agent is not in it")
+        self._probes.forget(address)  # what is remembered lacks the leg
+        too_slow = Unreachable(Failure.TIMEOUT, message="the agent's leg could not be looked up in time")
+        return self._missed.pop(address, too_slow)
+
+    async def probe(self, address: Address, *, deadline_ms: Ms) -> Liveness:
+        if self._line.circuit_open or self.validate(address) is not None:
+            return Liveness.UNKNOWN
+        return await self._probes.probe(address, deadline_ms=deadline_ms)
+
+    def forget(self, address: Address) -> None:
+        self._probes.forget(address)
+        self._legs.pop(address, None)
+        self._missed.pop(address, None)
+
+    async def _ask(self, address: Address, deadline_ms: Ms) -> Liveness:
+        # Without its leg nothing can be sent at all: such a question is worth waiting for a permit.
+        is_needed = address.communication_id is None and address not in self._legs
+        answer = await self._line.ask(
+            f"/api/v2/conversations/{path_segment(address.session_id)}",
+            agent_user_id=address.agent_user_id,
+            deadline_ms=deadline_ms,
+            patience_ms=TRIAL_MS if is_needed else PROBE_PERMIT_MS,
+        )
+        if not isinstance(answer, Answer) or not answer.is_success:
+            return self._not_found_out(address, answer)
+        liveness, leg = liveness_in(answer.status, answer.body, address), leg_of(answer.body, address)
+        if liveness is not Liveness.GONE and leg is not None and is_uuid(leg.communication_id):
+            _keep(self._legs, address, leg.communication_id)
+        return liveness
+
+    def _not_found_out(self, address: Address, answer: Answer | Lost | LoginProblem | None) -> Liveness:
+        """Why, for whoever cannot do without; a conversation that is not there is an answer all the same."""
+        match answer:
+            case Answer():
+                missed = outcome_of(with_context(answer), self._wall(), advice=LOOK_ADVICE)
+                _keep(self._missed, address, missed)
+                return liveness_in(answer.status, answer.body, address)
+            case LoginProblem():
+                missed = Unreachable(
+                    Failure.LOGIN, answer.status, message=answer.message, advice=answer.reason
+                )
+                _keep(self._missed, address, missed)
+            case Lost():
+                _keep(self._missed, address, Unreachable(answer.kind))
+            case None:
+                pass
+        return Liveness.UNKNOWN
+
+    # -- being asked -----------------------------------------------------------------------------------------
+
+    def held_by(self, wish: Wish) -> Hold | None:
+        return self._line.held_by(wish)
+
+    def health(self) -> Health:
+        health = self._line.health()
+        if health.state is not HealthState.DEGRADED and self._misfit is not None:
+            return Health(HealthState.DEGRADED, self._misfit)
+        return health
+
+    async def _try_identity(self) -> None:
+        """May this identity type at all? Asked once, about a conversation that does not exist: 403 says no.
+
+        Whether the platform takes a client's own token here is not documented; a refusal is the operator's to cure.
+        """
+        deadline_ms = asyncio.get_running_loop().time() * 1000 + TRIAL_MS
+        if not await self._permit(Rank.START, deadline_ms):
+            return
+        nowhere, wish = Address(str(uuid4())), Wish(Indicator.TYPING, 5000, Cause.DIRECT)
+        outcome = await self._tell(nowhere, str(uuid4()), wish, deadline_ms)
+        if isinstance(outcome, Refused) and outcome.status == 403:
+            said = f' ("{outcome.message}")' if outcome.message else ""
+            self._misfit = f"typing was answered 403{said}: {outcome.advice}"
+
+
+def payload(wish: Wish) -> dict[str, object]:
+    """The typing call's body: the one word there is, and for how long."""
+    return {"typing": {"type": "On", "duration": wish.duration_ms}}
+
+
+def with_context(answer: Answer) -> Answer:
+    """`answer` with the id by which the platform's support finds a refusal, behind its message."""
+    named = answer.body.get("contextId") or answer.headers.get("inin-correlation-id")
+    if answer.is_success or not isinstance(named, str) or not named:
+        return answer
+    said = f"{answer.message[:MOST_MESSAGE_CHARS]} (contextId {named[:64]})".strip()
+    return Answer(answer.status, answer.headers, {**answer.body, "message": said}, answer.latency_ms)
+
+
+def _keep(table: dict[Address, V], address: Address, value: V) -> None:
+    """As many as sessions are remembered; the oldest make room."""
+    table.pop(address, None)
+    table[address] = value
+    if len(table) > MOST_SESSIONS:
+        del table[next(iter(table))]

@@ -1,0 +1,245 @@
+"""One identity's line to its platform: a bearer on every call, a circuit, a cool-off gate, one word on its health.
+
+    tell: token ─► POST ─► Outcome ─┬─► circuit, cool-off gate, the platform's own count of our calls
+                                    └─► token source (401)
+    ask:  token ─► permit ─► GET ─► Answer
+
+What is posted and where is the platform's contract, and a gateway's to know; a gateway holds one line. The line knows
+nothing of budgets: whoever calls `tell` holds a permit already, and for what it asks by itself it takes the `permit`
+it was given.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from relay.core.allowance import pause_ms
+from relay.core.answer import Answer, outcome_of
+from relay.core.breaker import Breaker
+from relay.core.cooloff import CoolOffGate
+from relay.core.indicator import Rank, Wish, rank_of
+from relay.core.moments import Ms, UnixMs
+from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.token import Token
+from relay.gateway.http import HttpDoor, Lost
+from relay.gateway.oauth import LoginProblem, Tokens, TokenSource
+from relay.gateway.port import Health, HealthState, Hold
+
+logger = logging.getLogger("relay.gateway")
+
+PROBE_PERMIT_MS: Ms = 20
+"""A probe takes a permit that is free. Where the budget is short, it is the indicators that are worth it."""
+
+Permit = Callable[[Rank, Ms], Awaitable[bool]]
+"""`permit(rank, deadline_ms)` takes one request from the identity's budget, or says there was none in time."""
+
+CoolOffCall = Callable[[Ms], None]
+"""`cool_off(until_ms)` closes the gate of the identity's budget."""
+
+
+class Line:
+    """`advice` says per status of a typing call what the operator can do. `heard(answer)` is what to read of it."""
+
+    def __init__(
+        self,
+        door: HttpDoor,
+        tokens: Tokens,
+        *,
+        permit: Permit,
+        cool_off: CoolOffCall,
+        wall: Callable[[], UnixMs],
+        advice: Mapping[int, str],
+        heard: Callable[[Answer], Answer] = lambda answer: answer,
+    ) -> None:
+        self._door = door
+        self._tokens = tokens
+        self._permit = permit
+        self._cool_off = cool_off
+        self._wall = wall
+        self._advice = advice
+        self._heard = heard
+        self._breaker = Breaker()
+        self._gate = CoolOffGate()
+        self._rejected: tuple[TokenSource, Token, str] | None = None
+
+    async def start(self) -> None:
+        await self._door.start()
+        self._tokens.start()
+
+    async def close(self) -> None:
+        await self._tokens.close()
+        await self._door.close()
+
+    # -- telling ---------------------------------------------------------------------------------------------
+
+    async def tell(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        agent_user_id: str | None = None,
+        deadline_ms: Ms,
+        fields: Mapping[str, object],
+    ) -> Outcome:
+        """One typing call in this agent's name, or the client's; never repeated. `fields` are for the debug log."""
+        held = await self._bearer(agent_user_id, deadline_ms)
+        if isinstance(held, LoginProblem):
+            return Unreachable(Failure.LOGIN, held.status, message=held.message, advice=held.reason)
+        source, token = held
+        cooling_ms = self._gate.wait_ms(self._now())
+        if cooling_ms > 0:  # closed by another call's answer, since `held_by` was asked
+            return CoolOff(None, cooling_ms, message="not sent: the platform asked to wait")
+        if logger.isEnabledFor(logging.DEBUG):
+            age_s = round((self._now() - token.fetched_at) / 1000, 1)
+            logger.debug("typing call", extra={"fields": {**fields, "token_age_s": age_s}})
+        self._breaker.called(self._now())
+        answer = await self._door.call(
+            "POST", path, headers=_headers(token), body=body, deadline_ms=deadline_ms
+        )
+        if isinstance(answer, Lost):
+            self._breaker.failed(self._now())
+            return Unreachable(answer.kind, is_unknown=answer.was_sent)
+        self._heed(answer)
+        outcome = outcome_of(self._heard(_without(token, answer)), self._wall(), advice=self._advice)
+        if isinstance(outcome, Unauthorised):
+            return await self._after_401(outcome, source, token, deadline_ms)
+        self._learn(outcome, source, token)
+        return outcome
+
+    async def _bearer(
+        self, agent_user_id: str | None, deadline_ms: Ms
+    ) -> tuple[TokenSource, Token] | LoginProblem:
+        source = self._tokens.of(agent_user_id)
+        if isinstance(source, LoginProblem):
+            return source
+        token = await source.bearer(deadline_ms=deadline_ms)
+        return token if isinstance(token, LoginProblem) else (source, token)
+
+    async def _after_401(
+        self, outcome: Unauthorised, source: TokenSource, token: Token, deadline_ms: Ms
+    ) -> Outcome:
+        self._breaker.succeeded()
+        if await source.renewed(token, deadline_ms=deadline_ms):
+            return Expired()
+        self._rejected = source, token, outcome.message
+        return outcome
+
+    def _learn(self, outcome: Outcome, source: TokenSource, token: Token) -> None:
+        match outcome:
+            case Shown():
+                self._breaker.succeeded()
+                source.accepted(token)
+            case CoolOff():
+                self._wait(outcome)
+            case Unreachable():
+                self._breaker.failed(self._now())
+            case Refused() | Expired() | Unauthorised():
+                self._breaker.succeeded()
+
+    def _wait(self, outcome: CoolOff) -> None:
+        if outcome.status == 429:
+            self._breaker.succeeded()
+        if outcome.for_session or outcome.wait_ms is None:
+            return
+        until = self._now() + outcome.wait_ms
+        self._gate.close(until)
+        self._cool_off(until)
+
+    def _heed(self, answer: Answer) -> None:
+        """Go slower before the platform has to say so; what is under way goes on."""
+        wait_ms = pause_ms(answer.headers)
+        if wait_ms > 0:
+            self._cool_off(self._now() + wait_ms)
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    async def ask(
+        self,
+        path: str,
+        *,
+        agent_user_id: str | None = None,
+        deadline_ms: Ms,
+        patience_ms: Ms = PROBE_PERMIT_MS,
+    ) -> Answer | Lost | LoginProblem | None:
+        """The platform's answer; None if there was no permit within `patience_ms`. A 401 is cured once.
+
+        The circuit is the typing call's alone: a working GET must not hide its fall.
+        """
+        for _ in range(2):
+            held = await self._bearer(agent_user_id, deadline_ms)
+            if isinstance(held, LoginProblem):
+                return held
+            if not await self._permit(Rank.START, min(deadline_ms, self._now() + patience_ms)):
+                return None
+            source, token = held
+            answer = await self._door.call("GET", path, headers=_headers(token), deadline_ms=deadline_ms)
+            if isinstance(answer, Lost):
+                return answer
+            if answer.status != 401 or not await source.renewed(token, deadline_ms=deadline_ms):
+                self._heed(answer)
+                self._wait_if_asked(answer)
+                return answer
+        return None
+
+    def _wait_if_asked(self, answer: Answer) -> None:
+        outcome = outcome_of(answer, self._wall(), advice={})
+        if isinstance(outcome, CoolOff):
+            self._wait(outcome)
+
+    # -- being asked -----------------------------------------------------------------------------------------
+
+    @property
+    def circuit_open(self) -> bool:
+        return self._breaker.is_open
+
+    def held_by(self, wish: Wish) -> Hold | None:
+        now = self._now()
+        if self._gate.wait_ms(now) > 0:
+            return Hold.COOLING
+        is_stop = rank_of(wish) is Rank.STOP
+        return None if is_stop or self._breaker.admits(now) else Hold.CIRCUIT_OPEN
+
+    def health(self) -> Health:
+        cooling_ms = self._gate.wait_ms(self._now())
+        if self._tokens.problem is not None:
+            return Health(HealthState.DEGRADED, self._tokens.problem.reason)
+        rejected = self._rejection()
+        if rejected is not None:
+            return Health(HealthState.DEGRADED, rejected)
+        if self._breaker.is_open:
+            reason = (
+                f"{self._breaker.failures} calls in a row failed; one is tried every 10 s: check base_url"
+            )
+            return Health(HealthState.CIRCUIT_OPEN, reason)
+        if cooling_ms > 0:
+            return Health(HealthState.COOLING, f"the platform asked to wait {cooling_ms / 1000:.1f} s more")
+        return Health(HealthState.OK)
+
+    def _rejection(self) -> str | None:
+        """Of the token everybody uses; one agent's rejected token is that agent's trouble."""
+        if self._rejected is None or not self._tokens.is_shared:
+            return None
+        source, token, message = self._rejected
+        said = f' ("{message}")' if message else ""
+        reason = f"401 with a fresh token{said}: {self._advice[401]}"
+        return reason if source.has_given_up(token) else None
+
+    def _now(self) -> Ms:
+        return asyncio.get_running_loop().time() * 1000
+
+
+def _headers(token: Token) -> dict[str, str]:
+    return {
+        "authorization": f"Bearer {token.secret}",
+        "content-type": "application/json",
+        "accept": "application/json",
+    }
+
+
+def _without(token: Token, answer: Answer) -> Answer:
+    """`answer` with the token struck from the platform's message: some platforms quote what they reject."""
+    message = answer.body.get("message")
+    if not isinstance(message, str) or token.secret not in message:
+        return answer
+    body = {**answer.body, "message": message.replace(token.secret, "…")}
+    return Answer(answer.status, answer.headers, body, answer.latency_ms)

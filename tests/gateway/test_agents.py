@@ -1,0 +1,100 @@
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from relay.core.moments import rfc3339
+from relay.core.outcome import Expired, Shown
+from relay.gateway.agents import ConfiguredTokens, FileTokens
+from relay.gateway.oauth import Granted, LoginProblem
+from tests.gateway.cloud_rig import agent_id, cloud_rig
+from tests.gateway.rig import CALM, now_ms
+
+pytestmark = pytest.mark.looptime
+WALL = 1_800_000_000_000
+
+
+def file_tokens(tmp_path: Path, text: str) -> tuple[FileTokens, Path]:
+    path = tmp_path / "tokens.json"
+    path.write_text(text)
+    return FileTokens(path, wall=lambda: WALL), path
+
+
+async def test_a_configured_token_is_found_whatever_the_case_of_the_id() -> None:
+    tokens = ConfiguredTokens({agent_id().upper(): SecretStr("secret-1")})
+    assert await tokens(agent_id()) == Granted("secret-1", 300_000)
+    missing = await tokens(agent_id(2))
+    assert isinstance(missing, LoginProblem)
+    assert missing.is_refusal
+
+
+async def test_a_files_tokens_live_as_long_as_it_says(tmp_path: Path) -> None:
+    ends = rfc3339(WALL + 90_000)
+    tokens, _ = file_tokens(
+        tmp_path, f'{{"a": "plain", "b": {{"access_token": "dated", "expires_at": "{ends}"}}}}'
+    )
+    assert await tokens("a") == Granted("plain", 300_000)
+    assert await tokens("b") == Granted("dated", 90_000)
+
+
+@pytest.mark.parametrize(
+    ("entry", "word"),
+    [
+        ("null", "put a token"),
+        ('"with space"', "put a token"),
+        ('{"access_token": "t", "expires_at": "2001-01-01T00:00:00.000Z"}', "expired"),
+        ('{"access_token": "t", "expires_at": "tomorrow"}', "RFC 3339"),
+    ],
+)
+async def test_an_unusable_entry_is_its_agents_trouble_alone(tmp_path: Path, entry: str, word: str) -> None:
+    tokens, _ = file_tokens(tmp_path, f'{{"a": {entry}}}')
+    problem = await tokens("a")
+    assert isinstance(problem, LoginProblem)
+    assert word in problem.advice
+    assert tokens.problem is None
+
+
+async def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    tokens, path = file_tokens(tmp_path, '{"a": "one"}')
+    await tokens("a")
+    path.write_text('{"a": "two"}')
+    os.utime(path, ns=(1, 1))
+    assert await tokens("a") == Granted("two", 300_000)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\xff"])
+async def test_a_file_that_cannot_be_read_is_everybodys_trouble_until_it_can(
+    tmp_path: Path, text: str
+) -> None:
+    tokens, path = file_tokens(tmp_path, text)
+    assert isinstance(await tokens("a"), LoginProblem)
+    assert tokens.problem is not None
+    path.write_text('{"a": "good"}')
+    assert isinstance(await tokens("a"), Granted)
+    assert tokens.problem is None
+
+
+async def test_a_token_service_that_lets_nobody_in_degrades_the_gateway_and_an_unknown_agent_does_not() -> (
+    None
+):
+    url = "/sandbox/nobody/{agentUserId}"
+    async with cloud_rig(CALM, token_source="http", agent_tokens_url=url) as it:
+        await it.show(it.by_agent)
+        assert it.gateway.health().reason == ""
+    url = "http://127.0.0.1:9/{agentUserId}"
+    async with cloud_rig(CALM, token_source="http", agent_tokens_url=url) as it:
+        await it.show(it.by_agent)
+        assert it.gateway.health().reason != ""
+
+
+async def test_a_dead_token_is_replaced_by_the_next_one_the_file_has(tmp_path: Path) -> None:
+    async with cloud_rig(
+        CALM.changed(wants_users=True), token_source="file", agent_tokens_path=str(tmp_path / "t.json")
+    ) as it:
+        identity = it.platform.identity
+        for outcomes in ([Shown], [Expired, Shown]):
+            token = identity.grant_user(agent_id(), now=now_ms(), life_s=900)["access_token"]
+            (tmp_path / "t.json").write_text(f'{{"{agent_id()}": "{token}"}}')
+            assert [type(await it.show(it.by_agent)) for _ in outcomes] == outcomes
+            identity.revoke_all()

@@ -1,0 +1,193 @@
+import asyncio
+import logging
+
+import pytest
+
+from relay.core.indicator import Address, Cause, Indicator, Wish
+from relay.core.outcome import CoolOff, Expired, Failure, Refused, Shown, Unreachable
+from relay.gateway.genesys import payload
+from relay.gateway.port import HealthState, Liveness
+from relay.sandbox.chaos import Forced
+from tests.gateway.cloud_rig import CloudRig, agent_id, cloud_rig
+from tests.gateway.rig import CALM, now_ms
+
+pytestmark = pytest.mark.looptime
+
+
+async def probed(it: CloudRig, address: Address) -> Liveness:
+    return await it.gateway.probe(address, deadline_ms=now_ms() + 2000)
+
+
+# -- showing -------------------------------------------------------------------------------------------------
+
+
+def test_the_body_is_the_one_word_and_its_duration() -> None:
+    wish = Wish(Indicator.TYPING, 5000, Cause.START)
+    assert payload(wish) == {"typing": {"type": "On", "duration": 5000}}
+
+
+async def test_an_agents_leg_is_looked_up_once_and_known_from_then_on() -> None:
+    async with cloud_rig() as it:
+        assert [type(await it.show(it.by_agent)) for _ in range(3)] == [Shown] * 3
+        assert it.platform.cloud.reads == 1
+        assert {each.guest_id for each in it.platform.arrivals} == {it.conversation.legs[1].communication_id}
+
+
+async def test_a_busy_conversation_is_not_asked_about_for_each_accepted_call_says_that_it_lives() -> None:
+    async with cloud_rig() as it:
+        for _ in range(10):
+            assert await probed(it, it.by_leg) is Liveness.LIVE
+            await it.show(it.by_leg)
+            await asyncio.sleep(20)
+        assert it.platform.cloud.reads == 1
+
+
+async def test_an_agent_who_is_not_in_the_conversation_has_no_leg_to_type_on() -> None:
+    async with cloud_rig() as it:
+        stranger = it.by_agent._replace(agent_user_id=agent_id(2))
+        outcome = await it.show(stranger)
+        assert isinstance(outcome, Refused)
+        assert outcome.code == "inactive"
+        assert len(it.platform.arrivals) == 0
+
+
+async def test_the_latest_connected_leg_of_an_agent_is_the_one_to_type_on() -> None:
+    async with cloud_rig() as it:
+        it.conversation.legs[1].end(0)
+        again = it.conversation.connect(agent_id(), 0)
+        assert isinstance(await it.show(it.by_agent), Shown)
+        assert it.platform.arrivals[0].guest_id == again.communication_id
+
+
+async def test_a_leg_that_has_ended_is_looked_up_afresh() -> None:
+    async with cloud_rig() as it:
+        await it.show(it.by_agent)
+        it.conversation.legs[1].end(0)
+        it.conversation.connect(agent_id(), 0)
+        assert isinstance(await it.show(it.by_agent), Refused)
+        assert isinstance(await it.show(it.by_agent), Shown)
+
+
+async def test_a_refusal_carries_the_platforms_words_its_context_and_what_to_grant() -> None:
+    async with cloud_rig(CALM.changed(is_permitted=False)) as it:
+        outcome = await it.show(it.by_leg)
+        assert isinstance(outcome, Refused)
+        assert (outcome.status, outcome.code) == (403, "missing.any.permissions")
+        assert "(contextId " in outcome.message
+        assert "conversation:webmessaging:create" in outcome.advice
+
+
+async def test_a_conversation_that_may_not_be_looked_at_says_which_permission_is_missing() -> None:
+    async with cloud_rig() as it:
+        it.platform.mischief.force(Forced(on="session", status=403))
+        outcome = await it.show(it.by_agent)
+        assert isinstance(outcome, Refused)
+        assert "conversation:communication:view" in outcome.advice
+
+
+async def test_a_lookup_that_gets_no_answer_sends_nothing_and_is_certain_of_it() -> None:
+    async with cloud_rig() as it:
+        it.platform.mischief.force(Forced(on="session", delay_ms=60_000))
+        outcome = await it.show(it.by_agent)
+        assert isinstance(outcome, Unreachable)
+        assert not outcome.is_unknown
+        assert len(it.platform.arrivals) == 0
+
+
+async def test_the_thirteenth_typing_of_a_minute_makes_its_conversation_wait_and_no_other() -> None:
+    async with cloud_rig() as it:
+        outcomes = [await it.show(it.by_leg) for _ in range(13)]
+        limited = outcomes[-1]
+        assert isinstance(limited, CoolOff)
+        assert (limited.for_session, limited.wait_ms) == (True, 60_000)
+        assert it.gateway.health().state is HealthState.OK
+
+
+async def test_a_limit_of_the_client_makes_everybody_wait() -> None:
+    async with cloud_rig(CALM.changed(client_per_minute=3)) as it:
+        for _ in range(3):
+            await it.show(it.by_leg)
+        limited = await it.show(it.by_leg)
+        assert isinstance(limited, CoolOff)
+        assert not limited.for_session
+        assert it.gateway.health().state is HealthState.COOLING
+
+
+async def test_the_platforms_own_count_slows_us_down_before_it_has_to_refuse() -> None:
+    async with cloud_rig(CALM.changed(client_per_minute=100, conversation_per_minute=100)) as it:
+        for _ in range(74):
+            await it.show(it.by_leg)
+        assert it.cooled_until == []
+        await it.show(it.by_leg)
+        assert it.cooled_until == [now_ms() + 60_000 / 25]  # 25 calls are left for a minute
+
+
+# -- may it type at all? -------------------------------------------------------------------------------------
+
+
+async def test_an_identity_that_may_not_type_is_found_out_at_the_start() -> None:
+    async with cloud_rig(CALM.changed(wants_users=True), probe_at_start=True) as it:
+        await asyncio.sleep(1)
+        health = it.gateway.health()
+        assert health.state is HealthState.DEGRADED
+        assert "missing the following permission" in health.reason
+        assert "token_source" in health.reason
+        assert len(it.platform.arrivals) == 1
+        await asyncio.sleep(600)
+        assert len(it.platform.arrivals) == 1
+
+
+async def test_an_identity_that_may_type_is_told_that_there_is_no_such_conversation() -> None:
+    async with cloud_rig(probe_at_start=True) as it:
+        await asyncio.sleep(1)
+        assert [each.status for each in it.platform.arrivals] == [404]
+        assert it.gateway.health().state is HealthState.OK
+
+
+async def test_an_accepted_call_proves_the_trial_wrong() -> None:
+    async with cloud_rig(CALM.changed(is_permitted=False), probe_at_start=True) as it:
+        await asyncio.sleep(1)
+        assert it.gateway.health().state is HealthState.DEGRADED
+        it.platform.mischief.change({"is_permitted": True})
+        await it.show(it.by_leg)
+        assert it.gateway.health().state is HealthState.OK
+
+
+# -- agents' own tokens --------------------------------------------------------------------------------------
+
+
+async def test_an_agents_own_token_is_asked_for_when_the_agent_types_and_renewed_when_it_dies() -> None:
+    chaos = CALM.changed(wants_users=True, token_life_s=300)
+    url = "/sandbox/users/{agentUserId}/token"
+    async with cloud_rig(chaos, token_source="http", agent_tokens_url=url) as it:
+        assert it.platform.identity.granted == 0
+        assert isinstance(await it.show(it.by_agent), Shown)
+        it.platform.identity.revoke_all()
+        assert await it.show(it.by_agent) == Expired()
+        assert isinstance(await it.show(it.by_agent), Shown)
+        await asyncio.sleep(400)
+        assert isinstance(await it.show(it.by_agent), Shown)
+        assert it.platform.identity.granted == 3
+
+
+async def test_without_an_agent_there_is_no_token_to_call_with() -> None:
+    async with cloud_rig(token_source="static", agent_tokens={agent_id(): "t"}) as it:
+        assert (it.gateway.validate(it.by_leg) or "").startswith("agentUserId is missing")
+
+
+async def test_one_agent_without_a_token_is_no_trouble_of_the_gateways() -> None:
+    async with cloud_rig(token_source="static", agent_tokens={agent_id(2): "t"}) as it:
+        outcome = await it.show(it.by_agent)
+        assert isinstance(outcome, Unreachable)
+        assert outcome.kind is Failure.LOGIN
+        assert "agent_tokens" in outcome.advice
+        assert it.gateway.health().state is HealthState.OK
+
+
+async def test_the_log_has_the_leg_and_never_the_token(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "relay.gateway")
+    async with cloud_rig() as it:
+        await it.show(it.by_leg)
+    records = [record.__dict__ for record in caplog.records]
+    assert records[-1]["fields"]["communication_id"] == it.by_leg.communication_id
+    assert "sandbox-token" not in repr(records)
