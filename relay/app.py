@@ -62,7 +62,8 @@ class Relay:
 
     async def stop(self) -> None:
         """In at most ten seconds; callable once."""
-        self.is_stopping = self.doors.is_draining = True
+        self.is_stopping = True
+        await self.doors.drain()
         await self.assembly.drain()
         await self.public.close()
         await self.operations.close()

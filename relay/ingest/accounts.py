@@ -71,12 +71,12 @@ class Rates:
 class Account:
     """One source's rates, its events' ids, and its signed requests' ids."""
 
-    __slots__ = ("_answering", "_requests", "ids", "leave_on_close", "origins", "rates")
+    __slots__ = ("_answering", "_requests", "ids", "leave_on_close", "max_streams", "rates")
 
     def __init__(self, source: Source, *, ids: Seen, requests: Seen) -> None:
         self.rates = Rates(source)
-        self.origins = frozenset(source.origins)
         self.leave_on_close = source.leave_on_close
+        self.max_streams = source.max_streams
         self.ids = ids
         self._requests = requests
         self._answering: set[str] = set()
@@ -84,8 +84,8 @@ class Account:
     def use(self, source: Source) -> None:
         """From now on as configured here; what was seen stays seen."""
         self.rates.use(source)
-        self.origins = frozenset(source.origins)
         self.leave_on_close = source.leave_on_close
+        self.max_streams = source.max_streams
 
     @contextmanager
     def once(self, message_id: str, now: Ms) -> Iterator[bool]:

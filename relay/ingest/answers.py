@@ -68,8 +68,22 @@ class Receipt(web.StreamResponse):
 
 def problem(status: int, title: str, detail: str, **more: wire.Json) -> web.Response:
     """A problem document; `more` are its further members."""
-    document = {"type": "about:blank", "title": title, "status": status, "detail": detail} | more
-    return web.Response(status=status, body=wire.dumps(document), headers=_PROBLEM)
+    return web.Response(
+        status=status, body=wire.dumps(_document(status, title, detail) | more), headers=_PROBLEM
+    )
+
+
+def document(why: Rejected | Unavailable) -> dict[str, wire.Json]:
+    """What was raised, as the members of a problem document; for where there are no headers to say the rest."""
+    if isinstance(why, Unavailable):
+        told = _document(503, "Unavailable", why.detail)
+    else:
+        told = _document(why.status, why.title, why.detail) | _members(why)
+    return told if why.retry_after_s is None else told | {"retryAfterS": why.retry_after_s}
+
+
+def _document(status: int, title: str, detail: str) -> dict[str, wire.Json]:
+    return {"type": "about:blank", "title": title, "status": status, "detail": detail}
 
 
 def refusal(why: Rejected | Unavailable) -> web.Response:
@@ -85,6 +99,9 @@ def refusal(why: Rejected | Unavailable) -> web.Response:
         response.force_close()
     if isinstance(why, WrongMethod):
         response.headers[hdrs.ALLOW] = why.allowed
+    if response.status == 426:
+        response.headers[hdrs.UPGRADE] = "websocket"  # RFC 9110 section 15.5.22
+        response.headers[hdrs.CONNECTION] = "Upgrade"
     if response.status == 401:
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     return response

@@ -29,6 +29,7 @@ from relay.ingest.intake import DUPLICATE, SINGLES, Beyond, Intake, Taken, ids_o
 from relay.ingest.orders import address_of, read_order, request_of
 from relay.ingest.pages import is_preflight, let_read, preflight
 from relay.ingest.refusals import WrongMethod, too_large
+from relay.ingest.streams import Streams
 from relay.ingest.tickets import DEFAULT_LIFE_S, read_ticket_request, ticketed_address
 from relay.observe.metrics import Metrics
 from relay.settings.models import Server, Settings
@@ -68,6 +69,15 @@ class Doors:
         self.intake = Intake(self._accounts, beyond, metrics=metrics, now=now)
         self._receipts = {told: Receipt(told._asdict(), wall=wall) for told in SINGLES}
         self._now = now
+        self.streams = Streams(
+            self._accounts,
+            self.intake,
+            self._reader,
+            beyond,
+            limits=settings.server,
+            metrics=metrics,
+            now=now,
+        )
         self._hosts.origins = self._accounts.origins
         self._sources = SourceDoor(
             settings, self._accounts, self.intake, key_of=lambda said: self.credentials.caller(said, WRITE),
@@ -75,6 +85,7 @@ class Doors:
         )  # fmt: skip
         self._doors: Mapping[str, Mapping[str, Door]] = {
             EVENTS: {hdrs.METH_POST: self._events},
+            "/v1/stream": {hdrs.METH_GET: self._stream},
             "/v1/tickets": {hdrs.METH_POST: self._tickets},
             "/v1/broadcasts": {hdrs.METH_POST: self._broadcasts},
         }
@@ -85,6 +96,12 @@ class Doors:
         self._accounts.use(settings)
         self._hosts.origins = self._accounts.origins
         self._sources.use(settings)
+        self.streams.use(credentials)
+
+    async def drain(self) -> None:
+        """Refuse what comes (503), and close what is open; in about a second."""
+        self.is_draining = True
+        await self.streams.drain()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         if hdrs.ORIGIN in request.headers:
@@ -96,6 +113,8 @@ class Doors:
             return await self._door(request)(request)
         except (Rejected, Unavailable) as why:
             response = refusal(why)
+            if hdrs.UPGRADE in request.headers:
+                response.force_close()  # aiohttp takes what follows for another protocol's, and would not read it
             count_refusal(self._metrics, response.status)
             return response
 
@@ -205,6 +224,9 @@ class Doors:
             "auditId": told.audit_id,
             "status": told.status,
         })  # fmt: skip
+
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self.streams.serve(request, self.credentials)
 
     async def _signed(
         self, request: web.BaseRequest, answer: SignedAnswer, *, max_bytes: int

@@ -86,9 +86,11 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - aiohttp's words: they repeat what was sent
     ) -> web.StreamResponse:
-        if request.writer.output_size > 0 or isinstance(exc, ConnectionError):
-            raise ConnectionError("the answer was under way, or there is nobody to answer")
+        if isinstance(exc, ConnectionError):
+            raise ConnectionError("there is nobody to answer")
         response = self._listener.failure(status, exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer was under way")
         response.force_close()
         return response
 

@@ -55,6 +55,12 @@ IGNORED_WEBHOOKS = Counter(
     "relay_ignored_webhooks", "webhooks of a source's platform that say nothing about typing", ("source",)
 )
 PARSE_ERRORS = Counter("relay_http_parse_errors", "connections closed because they did not speak HTTP")
+STREAMS = Gauge("relay_streams", "WebSocket streams open", ("source",))
+STREAM_FRAMES = Counter("relay_stream_frames", "frames read from streams", ("source",))
+STREAM_ERRORS = Counter("relay_stream_errors", "frames answered with an error", ("source",))
+STREAM_ENDS = Counter(
+    "relay_stream_ends", "streams closed by why: caller, silent, unread, revoked, draining", ("reason",)
+)
 FORGOTTEN_IDS = Counter("relay_forgotten_event_ids", "event ids forgotten early, for lack of room")
 
 BROADCASTS = Counter("relay_broadcasts", "broadcast attempts by outcome", ("gateway", "indicator", "outcome"))
@@ -120,6 +126,7 @@ NOT_RECORDED = Counter("relay_outbox_refused", "engagement events that could not
 
 SERIES: tuple[Series, ...] = (
     EVENTS, VERDICTS, REFUSED_REQUESTS, IGNORED_WEBHOOKS, PARSE_ERRORS, FORGOTTEN_IDS,
+    STREAMS, STREAM_FRAMES, STREAM_ERRORS, STREAM_ENDS,
     BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
     SESSIONS, TICK_LAG, LOOP_LAG, CONFIG_GENERATION, CONFIG_RELOADS,
     OUTBOX_DELIVERIES, OUTBOX_BYTES, OUTBOX_OLDEST, DELIVERIES_ENDED, DELIVERIES_SHED, ATTEMPTS, ATTEMPT_SECONDS,

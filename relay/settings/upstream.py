@@ -55,6 +55,8 @@ class Source(Adapting):
     events_per_s: float = Field(10_000, gt=0, le=10_000_000)
     max_sessions: int = Field(50_000, ge=1, le=5_000_000)
     """Sessions this source opened, in memory at once; a new one past it is refused (429)."""
+    max_streams: int = Field(10_000, ge=1, le=1_000_000)
+    """Open at once; one more is refused (429). All connections together are bounded by the process's file limit."""
     leave_on_close: bool = True
     """When the last stream that carried an actor closes, the actor has left."""
 

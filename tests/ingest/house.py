@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-from aiohttp import ClientResponse, ClientSession, web
+from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, web
 
 from relay import wire
 from relay.core.activity import Accepted, Activity
@@ -97,6 +97,18 @@ class House:
         data = body if isinstance(body, bytes) else wire.dumps(body)
         return await self.client.post(self.base_url + path, data=BytesIO(data), headers=said)
 
+    async def stream(
+        self, *protocols: str, query: str = "", key: str | None = None, **headers: str
+    ) -> ClientWebSocketResponse:
+        """An open stream; with a key unless a subprotocol is named."""
+        assert self.client is not None
+        said = {name.replace("_", "-"): value for name, value in headers.items()}
+        if not protocols:
+            said |= {"Authorization": f"Bearer {key or sure().key}"}
+        return await self.client.ws_connect(
+            f"{self.base_url}/v1/stream{query}", headers=said, protocols=protocols, autoping=False
+        )
+
     async def said(self, raw: bytes, *, within_s: float = 5) -> bytes:
         """Everything the server says to these very bytes until it closes or says nothing more."""
         host, _, port = self.base_url.removeprefix("http://").rpartition(":")
@@ -115,6 +127,12 @@ class House:
         return next((float(value) for name, _, value in lines if name == series), 0)
 
 
+async def until(is_so: Callable[[], bool], *, within_s: float = 60) -> None:
+    async with asyncio.timeout(within_s):
+        while not is_so():  # noqa: ASYNC110 - what is waited for happens behind a socket
+            await asyncio.sleep(0.01)
+
+
 def check_address(gateway: str, address: Address) -> str | None:
     """As the guest gateway does."""
     if gateway == "guest" and not is_uuid(address.session_id):
@@ -125,21 +143,27 @@ def check_address(gateway: str, address: Address) -> str | None:
 
 
 @asynccontextmanager
-async def opened(configured: Settings | None = None, *, most: int | None = None) -> AsyncIterator[House]:
+async def opened(
+    configured: Settings | None = None, *, most: int | None = None, is_timed: bool = False
+) -> AsyncIterator[House]:
+    """`is_timed` lets the house's clock be its loop's; else it stands, and the test moves it."""
     configured = settings() if configured is None else configured
     house = House()
+    loop = asyncio.get_running_loop()
+
+    def now() -> Ms:
+        return loop.time() * 1000 if is_timed else house.now
+
     beyond = Beyond(tuple(configured.gateways), check_address, house.is_alive, house.accept, house.broadcast)
     house.doors = Doors(
         configured,
         Credentials(configured, wall=lambda: house.wall),
         beyond,
         metrics=house.metrics,
-        now=lambda: house.now,
+        now=now,
         wall=lambda: house.wall,
     )
-    listener = Listener(
-        house.doors, configured.server, metrics=house.metrics, now=lambda: house.now, most=most
-    )
+    listener = Listener(house.doors, configured.server, metrics=house.metrics, now=now, most=most)
     runner = web.ServerRunner(listener, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -1,0 +1,237 @@
+"""One stream: frames of a WebSocket become activities, one frame after the other.
+
+    frame ─► its turn (rates) ─► fields ─► intake ─► carried        {"ack": n} after 100 events or a second
+                 │                  └─ refused ─► {"error": problem, "frame": k}, and the stream goes on
+                 └ not yet: nothing more is read, and TCP tells the caller so
+
+One task does everything: it reads, answers, pings and waits. So a stream's work is bounded by its own pace, and what
+it holds by one frame and what aiohttp reads ahead (half a megabyte at most, then it stops reading).
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from relay import wire
+from relay.core.activity import Activity
+from relay.core.moments import Ms
+from relay.errors import Rejected, Unavailable
+from relay.ingest.accounts import Rates
+from relay.ingest.answers import document
+from relay.ingest.carried import Carried, Carry
+from relay.ingest.credentials import Caller
+from relay.ingest.events import EventReader
+from relay.ingest.intake import Intake, Taken, ids_of
+from relay.observe.metrics import Tally
+
+ACK_EVENTS = 100
+ACK_S = 1.0
+PING_AFTER_S = 20.0
+"""Below the idle limit of the proxies people use (60 s)."""
+PONG_WITHIN_S = 10.0
+UNREAD_S = 5.0
+"""How long a caller may leave our words unread."""
+GRACE_S = 5.0
+"""And then how long it has to read why that was too long."""
+TURN_EVENTS = 64
+"""A third of a millisecond's work; then the loop turns, however much has come."""
+_LONGEST_PAUSE_S = 60.0
+
+Socket = web.WebSocketResponse[Literal[False]]
+
+_TEXT, _BINARY, _PING, _PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG
+
+
+class End(StrEnum):
+    """Why a stream ended; a metric label."""
+
+    CALLER = "caller"
+    SILENT = "silent"
+    UNREAD = "unread"
+    REVOKED = "revoked"
+    DRAINING = "draining"
+
+
+_WORDS: dict[End, tuple[WSCloseCode, bytes]] = {
+    End.UNREAD: (WSCloseCode.POLICY_VIOLATION, b"what is sent here is not read: acks and errors pile up"),
+    End.REVOKED: (WSCloseCode.POLICY_VIOLATION, b"these credentials are no longer good"),
+    End.DRAINING: (WSCloseCode.GOING_AWAY, b"the relay is stopping: open the stream again"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all streams work with."""
+
+    intake: Intake
+    reader: EventReader
+    carried: Carried
+    now: Callable[[], Ms]
+    frames: Tally
+    errors: Tally
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """One open socket. `run` it; `end` may be called meanwhile, from another task."""
+
+    caller: Caller
+    rates: Rates
+    socket: Socket
+    workshop: Workshop
+    load: dict[Carry, Activity] = field(default_factory=dict)
+    why: End = End.CALLER
+    _taken: int = 0
+    _acked: int = 0
+    _frames: int = 0
+    _since_turn: int = 0
+    _ack_at: float = 0.0
+    _heard_at: float = 0.0
+    _pinged_at: float | None = None
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Until it is over, whoever ended it; `why` says who."""
+        self._heard_at = _now_s()
+        try:
+            while (frame := await self._next()) is not None:
+                await self._take(frame)
+                await self._acknowledge()
+        except TimeoutError:
+            await self.end(End.UNREAD)
+        except ConnectionError:
+            pass  # the caller went while we were speaking
+
+    async def end(self, why: End) -> None:
+        """Close with its code and words, as far as the caller still listens. Once; further calls do nothing."""
+        if self.socket.closed:
+            return
+        self.why = why
+        self._over.set()
+        code, words = _WORDS[why]
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                await self.socket.close(code=code, message=words, drain=False)
+
+    # Reading.
+
+    async def _next(self) -> bytes | str | None:
+        """The next frame's bytes (a text for what was no text), or None at the end; acks and pings meanwhile."""
+        while not self.socket.closed:
+            try:
+                message = await self.socket.receive(timeout=max(0.001, self._wake_at() - _now_s()))
+            except TimeoutError:
+                if not await self._waited():
+                    return None
+                continue
+            self._heard_at, self._pinged_at = _now_s(), None
+            if message.type is _TEXT:
+                frame: bytes = message.data
+                return frame
+            if message.type is _BINARY:
+                return "binary"
+            if message.type is _PING:
+                await self._send(message.data, WSMsgType.PONG)
+            elif message.type is not _PONG:
+                return None
+        return None
+
+    def _wake_at(self) -> float:
+        ping_at = (
+            self._heard_at + PING_AFTER_S if self._pinged_at is None else self._pinged_at + PONG_WITHIN_S
+        )
+        return min(ping_at, self._ack_at) if self._taken > self._acked else ping_at
+
+    async def _waited(self) -> bool:
+        """Nothing came for a while: see what is due. False if the caller must be taken for gone."""
+        now = _now_s()
+        await self._acknowledge()
+        if self._pinged_at is not None and now >= self._pinged_at + PONG_WITHIN_S:
+            self.why = End.SILENT
+            return False
+        if self._pinged_at is None and now >= self._heard_at + PING_AFTER_S:
+            self._pinged_at = now
+            await self._send(b"", WSMsgType.PING)
+        return True
+
+    # Taking.
+
+    async def _take(self, frame: bytes | str) -> None:
+        self._frames += 1
+        self.workshop.frames.value += 1
+        try:
+            await self._wait_for_its_turn(len(frame))
+            self._count(self._applied(frame))
+        except (Rejected, Unavailable) as why:
+            self.workshop.errors.value += 1
+            problem = document(why) | {"frame": self._frames}
+            await self._send(wire.dumps({"error": problem}), _TEXT)
+
+    async def _wait_for_its_turn(self, size_bytes: int) -> None:
+        """A source beyond its rates is read more slowly; one that is not gives the others a turn now and then."""
+        now = self.workshop.now
+        while (wait := self.rates.frame_wait_ms(size_bytes, now())) and not self.socket.closed:
+            await self._pause(wait / 1000)
+        self.rates.book_frame(size_bytes, now())
+        self._since_turn += 1
+        if self._since_turn >= TURN_EVENTS:
+            self._since_turn = 0
+            await asyncio.sleep(0)
+
+    async def _pause(self, wait_s: float) -> None:
+        await self._acknowledge_now()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(wait_s, _LONGEST_PAUSE_S)):
+                await self._over.wait()
+
+    def _applied(self, frame: bytes | str) -> Taken:
+        if isinstance(frame, str):
+            raise Rejected(
+                415, "Unsupported frame", "text frames are wanted: an event, or an array of events"
+            )
+        intake, shop = self.workshop.intake, self.workshop
+        if not frame.lstrip().startswith(b"["):
+            event = shop.reader.one(frame)
+            activity = intake.activity(self.caller, event)
+            told = intake.one(activity, event.get("id"))
+            shop.carried.note(self.load, (activity,))
+            return told
+        events = shop.reader.array(frame)
+        activities = intake.activities(self.caller, events)
+        self.rates.book_events(max(0, len(events) - 1), shop.now())
+        told = intake.all(self.caller.source, activities, ids_of(events))
+        shop.carried.note(self.load, activities)
+        self._since_turn += len(events)
+        return told
+
+    # Answering.
+
+    def _count(self, told: Taken) -> None:
+        """A duplicate or a stale event is taken too: nobody has to send it again."""
+        if self._taken == self._acked:
+            self._ack_at = _now_s() + ACK_S
+        self._taken += sum(told)
+
+    async def _acknowledge(self) -> None:
+        unsaid = self._taken - self._acked
+        if unsaid >= ACK_EVENTS or (unsaid and _now_s() >= self._ack_at):
+            await self._acknowledge_now()
+
+    async def _acknowledge_now(self) -> None:
+        if self._taken > self._acked:
+            self._acked = self._taken
+            await self._send(b'{"ack":%d}' % self._acked, _TEXT)
+
+    async def _send(self, data: bytes, kind: WSMsgType) -> None:
+        """Raises TimeoutError where the caller does not read, ConnectionError where it has gone."""
+        async with asyncio.timeout(UNREAD_S):
+            await self.socket.send_frame(data, kind)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

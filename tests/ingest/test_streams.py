@@ -1,0 +1,276 @@
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import WSServerHandshakeError
+
+from relay import wire
+from relay.core.activity import Kind
+from relay.core.moments import UnixMs
+from relay.errors import Rejected, Unavailable
+from relay.ingest import Credentials
+from relay.ingest.streams import PROTOCOL
+from relay.settings import Settings
+from tests.ingest.house import EVENT, WALL, House, key_settings, opened, settings, sure, until
+from tests.ingest.test_stream import HANDSHAKE, closed, framed, said, send
+from tests.ingest.test_tickets import PAGE, PLAIN, desk, ticket
+
+
+async def refused(house: House, *protocols: str, **more: str) -> int:
+    with pytest.raises(WSServerHandshakeError) as caught:
+        await house.stream(*protocols, **more)
+    return caught.value.status
+
+
+async def taken(house: House, count: int) -> list[Kind]:
+    await until(lambda: len(house.taken) >= count)
+    return [one.kind for one in house.taken]
+
+
+async def test_a_stream_wants_a_key() -> None:
+    async with opened() as house:
+        assert [await refused(house, key=key) for key in ("trk_x", sure(seed=9).key)] == [401] * 2
+
+
+async def test_without_sources_this_machine_may_open_one() -> None:
+    async with opened(settings(sources={})) as house:
+        socket = await house.stream()
+        await send(socket, EVENT)
+        await taken(house, 1)
+        assert house.taken[0].source == "local"
+        await socket.close()
+
+
+@pytest.mark.looptime
+async def test_a_page_opens_one_with_its_ticket_and_the_ticket_is_not_repeated() -> None:
+    async with opened(desk()) as house:
+        socket = await house.stream(PROTOCOL, await ticket(house), Origin=PAGE)
+        assert socket.protocol == PROTOCOL
+        await send(socket, PLAIN)
+        assert await said(socket) == {"ack": 1}
+        await send(socket, PLAIN | {"actor": {"id": "agent-8"}})
+        assert (await said(socket))["error"]["status"] == 403
+        assert [one.actor for one in house.taken] == ["agent-7"]
+        await socket.close()
+
+
+async def test_a_ticket_opens_nothing_from_elsewhere_or_when_it_is_over() -> None:
+    async with opened(desk()) as house:
+        text = await ticket(house)
+        assert await refused(house, PROTOCOL, text, Origin="https://other.example") == 401
+        assert await refused(house, PROTOCOL, text, Origin="https://evil.example") == 403
+        assert await refused(house, PROTOCOL, text) == 401
+        assert await refused(house, PROTOCOL, "trt_x", Origin=PAGE) == 401
+        assert await refused(house, PROTOCOL, Origin=PAGE) == 401
+        house.wall = WALL + 300_000
+        assert await refused(house, PROTOCOL, text, Origin=PAGE) == 401
+
+
+async def test_a_page_that_offers_only_its_ticket_is_told_what_to_offer_and_nothing_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with opened(desk()) as house:
+        text = await ticket(house)
+        assert await refused(house, text, Origin=PAGE) == 400
+    assert text not in caplog.text
+
+
+async def test_an_open_stream_outlives_its_ticket() -> None:
+    async with opened(desk()) as house:
+        socket = await house.stream(PROTOCOL, await ticket(house), Origin=PAGE)
+        house.wall = WALL + 3_600_000
+        await send(socket, PLAIN)
+        await taken(house, 1)
+        await socket.close()
+
+
+HANDSHAKES: list[tuple[bytes, bytes]] = [
+    (b"", b"426"),
+    (b"Upgrade: h2c\r\nConnection: upgrade, close\r\n", b"426"),
+    (b"Upgrade: websocket\r\n", b"400"),
+    (b"Upgrade: websocket\r\nConnection: upgrade\r\n", b"400"),
+    (b"Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 12\r\n", b"400"),
+    (b"Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: kanarienvogel\r\n", b"400"),
+    (b"Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: kanarienvogel\r\n", b"400"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "status"), HANDSHAKES, ids=range(len(HANDSHAKES)))
+async def test_what_is_no_handshake_is_refused_without_repeating_it(
+    house: House, more: bytes, status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + sure().key.encode()
+    answer = await house.said(
+        raw + b"\r\n" + more + (b"" if b"Connection" in more else b"Connection: close\r\n") + b"\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 " + status), answer
+    assert b"application/problem+json" in answer
+    assert b"kanarienvogel" not in answer + caplog.text.encode()
+
+
+async def test_a_query_nobody_knows_is_refused() -> None:
+    async with opened() as house:
+        assert [
+            await refused(house, query=query) for query in ("?x=1", "?leaveOnClose=no", "?leaveOnClose=")
+        ] == [400] * 3
+
+
+async def test_opening_a_stream_is_a_request_of_its_source() -> None:
+    crm = {"keys": [key_settings(sure())], "requests_per_s": 1}
+    async with opened(settings(sources={"crm": crm})) as house:
+        sockets = [await house.stream() for _ in range(2)]
+        assert await refused(house) == 429
+        for socket in sockets:
+            await socket.close()
+
+
+async def test_a_source_has_as_many_streams_open_as_it_may_and_gets_one_back_for_one_closed() -> None:
+    crm = {"keys": [key_settings(sure())], "max_streams": 2}
+    async with opened(settings(sources={"crm": crm})) as house:
+        first, second = await house.stream(), await house.stream()
+        assert await refused(house) == 429
+        assert house.counted('relay_streams{source="crm"}') == 2
+        await first.close()
+        await until(lambda: house.counted('relay_streams{source="crm"}') == 1)
+        third = await house.stream()
+        for socket in (second, third):
+            await socket.close()
+
+
+async def test_closing_the_last_stream_of_an_actor_lets_it_leave() -> None:
+    async with opened() as house:
+        first, second = await house.stream(), await house.stream()
+        await send(first, EVENT)
+        await send(second, EVENT)
+        await taken(house, 2)
+        await first.close()
+        await send(second, EVENT)
+        assert await taken(house, 3) == [Kind.KEYSTROKE] * 3
+        await second.close()
+        assert (await taken(house, 4))[-1] is Kind.ACTOR_LEFT
+        assert (house.taken[-1].actor, house.taken[-1].address) == ("crm", house.taken[0].address)
+        assert house.counted('relay_stream_ends_total{reason="caller"}') == 2
+
+
+async def test_a_caller_that_is_cut_off_leaves_too() -> None:
+    async with opened() as house:
+        socket = await house.stream()
+        await send(socket, [EVENT | {"actor": {"id": f"a{number}"}} for number in range(3)])
+        await taken(house, 3)
+        connection = socket._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        connection.transport.abort()
+        assert (await taken(house, 6))[3:] == [Kind.ACTOR_LEFT] * 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "query", "leaves"),
+    [(True, "?leaveOnClose=false", False), (False, "", False), (False, "?leaveOnClose=true", True)],
+)
+async def test_leaving_can_be_declined_by_the_source_or_the_stream(
+    setting: bool,  # noqa: FBT001 - a table's column
+    query: str,
+    leaves: bool,  # noqa: FBT001 - as above
+) -> None:
+    crm = {"keys": [key_settings(sure())], "leave_on_close": setting}
+    async with opened(settings(sources={"crm": crm})) as house:
+        socket = await house.stream(query=query)
+        await send(socket, EVENT)
+        await taken(house, 1)
+        await socket.close()
+        await until(lambda: house.counted('relay_stream_ends_total{reason="caller"}') == 1)
+        await asyncio.sleep(0.05)
+        assert [one.kind for one in house.taken][1:] == [Kind.ACTOR_LEFT] * leaves
+
+
+async def test_nobody_leaves_a_session_that_is_over() -> None:
+    async with opened() as house:
+        socket = await house.stream()
+        await send(socket, EVENT)
+        await taken(house, 1)
+        house.taken.clear()  # forgotten meanwhile
+        await socket.close()
+        await until(lambda: house.counted('relay_stream_ends_total{reason="caller"}') == 1)
+        await asyncio.sleep(0.05)
+        assert house.taken == []
+
+
+@pytest.mark.parametrize("why", [Rejected(422, "x", "another address now"), Unavailable("stopping")])
+async def test_a_leave_that_is_refused_troubles_nobody(why: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async with opened() as house:
+        socket = await house.stream()
+        await send(socket, EVENT)
+        await taken(house, 1)
+        house.refuses = why
+        await socket.close()
+        await until(lambda: house.counted('relay_stream_ends_total{reason="caller"}') == 1)
+        house.refuses = None
+        assert (await house.post(EVENT)).status == 202
+    assert caplog.records == []
+
+
+async def test_a_stopping_relay_closes_streams_with_1001_and_lets_their_sessions_be_stopped_by_its_drain() -> (
+    None
+):
+    async with opened() as house:
+        sockets = [await house.stream() for _ in range(3)]
+        await send(sockets[0], EVENT)
+        await taken(house, 1)
+        assert house.doors is not None
+        endings = [asyncio.create_task(closed(socket)) for socket in sockets]
+        async with asyncio.timeout(3):
+            await house.doors.drain()
+        assert {await one for one in endings} == {(1001, "the relay is stopping: open the stream again")}
+        assert await refused(house) == 503
+        assert [one.kind for one in house.taken] == [Kind.KEYSTROKE]
+        assert house.counted('relay_stream_ends_total{reason="draining"}') == 3
+
+
+async def test_a_stopping_relay_waits_for_no_stream_that_does_not_answer() -> None:
+    async with opened() as house:
+        socket = await house.stream()  # reads nothing, so it does not answer the close
+        assert house.doors is not None
+        async with asyncio.timeout(3):
+            await house.doors.drain()
+        await socket.close()
+
+
+def used(house: House, fresh: Settings) -> None:
+    assert house.doors is not None
+    house.doors.use(fresh, Credentials(fresh, wall=_wall, tickets=house.doors.credentials.tickets))
+
+
+def _wall() -> UnixMs:
+    return WALL
+
+
+async def test_a_stream_whose_key_is_revoked_is_closed_and_the_others_go_on() -> None:
+    both = {"crm": {"keys": [key_settings(sure())]}, "bot": {"keys": [key_settings(sure("bot", seed=2))]}}
+    async with opened(settings(sources=both)) as house:
+        crm, bot = await house.stream(), await house.stream(key=sure("bot", seed=2).key)
+        used(house, settings(sources={"crm": {}, "bot": both["bot"]}))
+        assert await closed(crm) == (1008, "these credentials are no longer good")
+        await send(bot, EVENT)
+        await taken(house, 1)
+        await bot.close()
+
+
+async def test_a_stream_by_ticket_lives_as_long_as_its_page_is_listed() -> None:
+    async with opened(desk()) as house:
+        socket = await house.stream(PROTOCOL, await ticket(house), Origin=PAGE)
+        house.wall = WALL + 3_600_000
+        used(house, desk(requests_per_s=5))
+        await send(socket, PLAIN)
+        await taken(house, 1)
+        used(house, desk(origins=["https://new.example"]))
+        assert (await closed(socket))[0] == 1008
+
+
+async def test_a_frame_on_the_heels_of_the_handshake_is_taken(house: House) -> None:
+    """Before the answer is known: a caller may be that sure of itself."""
+    frame = framed(wire.dumps(EVENT))
+    close = b"\x88\x82" + bytes(4) + (1000).to_bytes(2, "big")
+    answer = await house.said(HANDSHAKE + frame + close)
+    assert answer.startswith(b"HTTP/1.1 101")
+    assert house.taken[0].kind is Kind.KEYSTROKE
