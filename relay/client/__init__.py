@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from relay.client.blocking import BlockingRelayClient, BlockingThinking
     from relay.client.calling import RelayClient
     from relay.client.settling import Counts
+    from relay.client.streaming import Stream
     from relay.client.thinking import AsyncThinking, Thinking
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Event",
     "Fault",
     "RelayClient",
+    "Stream",
     "Thinking",
     "Trouble",
     "VerificationFailed",
@@ -44,6 +46,7 @@ _LATER = {
     "Counts": "settling",
     "Fault": "answers",
     "RelayClient": "calling",
+    "Stream": "streaming",
     "Thinking": "thinking",
     "Trouble": "answers",
 }

@@ -4,6 +4,7 @@ status, headers, body ──► Answer(accepted, duplicates, stale)
 no answer at all      ──► Answer(trouble=Trouble(AWAY | UNUSABLE | REFUSED, …))
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -77,9 +78,13 @@ def answer_of(status: int, body: bytes, *, retry_after: str | None, wall: UnixMs
     if status == 202 and isinstance(told.get("accepted"), int):
         return Answer(_count(told, "accepted"), _count(told, "duplicates"), _count(told, "stale"))
     wait_ms = parse_retry_after(retry_after, wall)
-    wait_s = None if wait_ms is None else wait_ms / 1000
+    return refusal(status, told, retry_after_s=None if wait_ms is None else wait_ms / 1000)
+
+
+def refusal(status: int, told: Mapping[str, wire.Json], *, retry_after_s: float | None = None) -> Answer:
+    """The trouble in a problem document (RFC 9457), as far as it is one."""
     words = _words(told.get("detail")) or "the answer is not a relay's: is this its public address?"
-    return Answer(trouble=Trouble(_fault(status), status, words, _problems(told), wait_s))
+    return Answer(trouble=Trouble(_fault(status), status, words, _problems(told), retry_after_s))
 
 
 _FAULTS = {408: Fault.AWAY, 413: Fault.UNUSABLE, 422: Fault.UNUSABLE, 425: Fault.AWAY, 429: Fault.AWAY}
@@ -103,7 +108,7 @@ def _count(told: dict[str, wire.Json], name: str) -> int:
     return found if isinstance(found, int) else 0
 
 
-def _problems(told: dict[str, wire.Json]) -> tuple[tuple[str, str], ...]:
+def _problems(told: Mapping[str, wire.Json]) -> tuple[tuple[str, str], ...]:
     listed = told.get("errors")
     pairs = listed if isinstance(listed, list) else []
     return tuple((_words(one.get("loc")), _words(one.get("msg"))) for one in pairs if isinstance(one, dict))

@@ -13,17 +13,22 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
-from relay.client.activity import Told
+from relay import wire
+from relay.client.activity import Told, is_ending
 from relay.client.answers import Answer, away
-from relay.client.runs import Run, Whose
-from relay.client.sending import Sender
+from relay.client.frames import Said
+from relay.client.runs import ENDING_FRESH_MS, Run, Whose
+from relay.client.sending import FRESH_MS, Sender
 from relay.client.settling import Counts
+from relay.client.streaming import Socket, Stream
 from relay.client.thinking import AsyncThinking
 from relay.client.tracing import current_traceparent
+from relay.core.moments import Ms
 
 log = logging.getLogger("relay.client")
 
@@ -40,7 +45,9 @@ class Engine(NamedTuple):
 
     loop: asyncio.AbstractEventLoop
     sender: Sender
-    close: Callable[[], Coroutine[None, None, None]]
+    streams: WeakSet[Stream]
+    open_stream: Callable[[str], Awaitable[Socket | Answer]]
+    close: Callable[[], Awaitable[None]]
 
 
 class RelayClient:
@@ -95,7 +102,8 @@ class RelayClient:
         if engine is None or engine.loop.is_closed():
             return
         try:
-            await engine.sender.close(within_s=CLOSE_S)
+            closing = (stream.close() for stream in engine.streams)
+            await asyncio.gather(engine.sender.close(within_s=CLOSE_S), *closing)
         finally:
             await engine.close()
 
@@ -141,6 +149,23 @@ class RelayClient:
         whose = Whose(session_id, guest_id, self._gateway, self._actor)
         return AsyncThinking(self._soon, whose, traceparent, hear=self._hear if self.is_strict else None)
 
+    def stream(self, *, leave_on_close: bool | None = None) -> Stream:
+        """`async with relay.stream() as stream:` for keystrokes as they come, of one person or of many.
+
+        When the last stream that carried an actor closes, the relay takes it for gone; `leave_on_close=False` asks
+        it not to (None: as its source is set).
+        """
+        engine = self._here()
+        query = "" if leave_on_close is None else f"?leaveOnClose={str(leave_on_close).lower()}"
+        stream = Stream(
+            lambda: engine.open_stream(query),
+            lambda event: self._written(event, engine.loop.time() * 1000),
+            loop=engine.loop,
+            jitter=random.random,
+        )
+        engine.streams.add(stream)
+        return stream
+
     # -- its loop --------------------------------------------------------------------------------------------
 
     def _here(self) -> Engine:
@@ -158,7 +183,7 @@ class RelayClient:
             return await connection.post(body, time.time_ns() // 1_000_000)
 
         sender = Sender(post, loop=loop, jitter=random.random, counts=self.counts)
-        return Engine(loop, sender, connection.close)
+        return Engine(loop, sender, WeakSet(), connection.open_stream, connection.close)
 
     def _soon(self, act: Callable[[Sender], None]) -> None:
         running = _running_loop()
@@ -209,6 +234,16 @@ class RelayClient:
     def _event(self, kind: str, session_id: str, guest_id: str | None) -> dict[str, Any]:
         event = {"sessionId": session_id, "type": kind}
         return event if guest_id is None else event | {"guestId": guest_id}
+
+    def _written(self, event: Told, now: Ms) -> Said | None:
+        """As a stream sends it; None for what is no event."""
+        try:
+            written = wire.dumps(self._stamped(event))
+            keystroke, ends = event.get("type") == "keystroke", is_ending(event)
+        except (AttributeError, TypeError):
+            return None
+        fresh_ms = ENDING_FRESH_MS if ends else FRESH_MS
+        return Said(written, now + fresh_ms, keystroke)
 
     def _stamped(self, event: Told) -> Told:
         """With what the caller left out: an id, so that it can be repeated, who speaks, and the trace it is in."""

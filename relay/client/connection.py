@@ -8,12 +8,14 @@ import aiohttp
 from aiohttp import hdrs
 
 import relay
-from relay.client.answers import Answer, answer_of, away
+from relay.client.answers import Answer, answer_of, away, refusal
 from relay.core.moments import UnixMs
 
 MOST_ANSWER_BYTES = 64 * 1024
-MOST_CONNECTIONS = 4
 EVENTS = "/v1/events"
+STREAM = "/v1/stream"
+PING_S = 10.0
+"""A peer that is gone without a word is found out within one and a half of these."""
 
 
 class Reached(NamedTuple):
@@ -36,7 +38,7 @@ class Connection:
             headers[hdrs.AUTHORIZATION] = f"Bearer {key}"
         self._session = aiohttp.ClientSession(
             headers=headers,
-            connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=0),  # those who use it have bounds of their own,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             trace_configs=[tracing],
@@ -58,17 +60,62 @@ class Connection:
                 answer = answer_of(response.status, content, retry_after=retry_after, wall=wall)
         except TimeoutError:
             answer = away(f"no answer within {self._timeout_s:g} s")
-        except aiohttp.InvalidURL:
-            answer = away("its URL is none")
-        except aiohttp.ClientConnectorError as why:
-            answer = away(f"no connection ({why.os_error.strerror or type(why.os_error).__name__})")
         except (aiohttp.ClientError, OSError) as why:
-            answer = away(f"the connection broke ({type(why).__name__})")
+            answer = _broken(why)
         return Reached(answer, noted.is_new)
+
+    async def open_stream(self, query: str) -> "Socket | Answer":
+        """An open stream, or why there is none."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                socket = await self._session.ws_connect(
+                    self.url + STREAM + query, heartbeat=PING_S, max_msg_size=MOST_ANSWER_BYTES
+                )
+        except TimeoutError:
+            return away(f"no answer within {self._timeout_s:g} s")
+        except aiohttp.WSServerHandshakeError as why:
+            return refusal(why.status, {"detail": "it opens no stream"})
+        except (aiohttp.ClientError, OSError) as why:
+            return _broken(why)
+        return Socket(socket)
 
     async def close(self) -> None:
         await self._session.close()
         await asyncio.sleep(0)  # aiohttp closes its sockets with the next turn of the loop
+
+
+class Socket:
+    """One open stream; its methods raise OSError where it is over, TimeoutError where the relay does not read."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+
+    async def send(self, frame: bytes, *, within_s: float) -> None:
+        async with asyncio.timeout(within_s):
+            await self._socket.send_frame(frame, aiohttp.WSMsgType.TEXT)
+
+    async def receive(self) -> str | None:
+        """The next text, or None when it is over."""
+        while True:
+            message = await self._socket.receive()
+            if message.type is aiohttp.WSMsgType.TEXT:
+                text: str = message.data
+                return text
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                return None
+
+    async def close(self, *, within_s: float) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                await self._socket.close()
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            pass  # it is gone either way
+
+
+def _broken(why: Exception) -> Answer:
+    if isinstance(why, aiohttp.ClientConnectorError):
+        return away(f"no connection ({why.os_error.strerror or type(why.os_error).__name__})")
+    return away(f"the connection broke ({type(why).__name__})")
 
 
 class _Noted:
@@ -85,4 +132,5 @@ async def _note_new(
     context: SimpleNamespace,
     _params: Any,  # Any: aiohttp's own, of which nothing is read
 ) -> None:
-    context.trace_request_ctx.is_new = True
+    if context.trace_request_ctx is not None:  # a stream's has none
+        context.trace_request_ctx.is_new = True

@@ -1,0 +1,219 @@
+"""A stream says what it is told through whatever breaks, once, and never holds up who speaks."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import WSMsgType, web
+
+from relay import wire
+from relay.client import RelayClient
+
+pytestmark = pytest.mark.looptime
+
+KEY = {"sessionId": "s1", "guestId": "g1", "type": "keystroke"}
+
+
+@dataclass
+class Door:
+    """Takes streams as a relay does: an ack a second, an error for a frame with a session named `bad`."""
+
+    url: str = ""
+    frames: list[list[dict[str, Any]]] = field(default_factory=list)
+    opened: int = 0
+    queries: list[str] = field(default_factory=list)
+    status: int = 101
+    is_mute: bool = False
+    sockets: list[web.WebSocketResponse] = field(default_factory=list)
+
+    def told(self) -> list[dict[str, Any]]:
+        return [event for frame in self.frames for event in frame]
+
+    def seqs(self) -> list[int]:
+        return [event["seq"] for event in self.told()]
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.opened += 1
+        self.queries.append(request.rel_url.query_string)
+        if self.status != 101:
+            return web.Response(status=self.status)
+        socket: web.WebSocketResponse = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sockets.append(socket)
+        taken = acked = number = 0
+        while True:
+            try:
+                message = await socket.receive(timeout=1)
+            except TimeoutError:
+                if taken > acked and not self.is_mute:
+                    acked = taken
+                    await socket.send_json({"ack": acked})
+                continue
+            if message.type is not WSMsgType.TEXT:
+                return socket
+            number += 1
+            told = wire.loads(message.data)
+            frame = told if isinstance(told, list) else [told]
+            if any(event["sessionId"] == "bad" for event in frame):
+                problem = {"title": "Unprocessable event", "status": 422, "detail": "no", "frame": number}
+                await socket.send_json({"error": problem})
+            else:
+                self.frames.append(frame)
+                taken += len(frame)
+
+
+@asynccontextmanager
+async def door(*, port: int = 0) -> AsyncIterator[Door]:
+    it = Door()
+    runner = web.ServerRunner(web.Server(it.answer), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    it.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield it
+    finally:
+        for socket in it.sockets:
+            await socket.close()
+        await runner.cleanup()
+
+
+async def test_what_is_said_arrives_in_order_through_one_socket_and_is_acknowledged() -> None:
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        for number in range(200):
+            stream.say(KEY | {"seq": number})
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(2)
+        assert relay.seqs() == list(range(200))
+        assert (relay.opened, stream.counts.taken, stream.counts.dropped) == (1, 200, 0)
+        assert len({event["id"] for event in relay.told()}) == 200
+
+
+async def test_a_stream_outlives_the_deadline_of_a_request() -> None:
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        await asyncio.sleep(600)
+        stream.typing("s1", "g1", actor="agent-7")
+        await asyncio.sleep(1)
+        ((event,),) = relay.frames
+        assert (event["type"], event["actor"], relay.opened) == ("keystroke", {"id": "agent-7"}, 1)
+
+
+async def test_leaving_waits_for_the_acknowledgement() -> None:
+    async with door() as relay, RelayClient(relay.url) as client:
+        async with client.stream() as stream:
+            stream.say(KEY | {"seq": 1})
+        assert (relay.seqs(), stream.counts.taken) == ([1], 1)
+
+
+async def test_closing_the_client_closes_its_streams() -> None:
+    async with door() as relay:
+        async with RelayClient(relay.url) as client:
+            stream = client.stream()
+            stream.start()
+            stream.say(KEY | {"seq": 1})
+        assert (relay.seqs(), stream.counts.taken) == ([1], 1)
+
+
+async def test_after_a_break_what_was_not_acknowledged_is_sent_again_with_its_ids() -> None:
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        relay.is_mute = True
+        for number in range(3):
+            stream.say(KEY | {"seq": number})
+        await asyncio.sleep(0.5)
+        relay.is_mute = False
+        await relay.sockets[0].close()
+        await asyncio.sleep(3)
+        assert relay.seqs() == [0, 1, 2] * 2
+        assert len({event["id"] for event in relay.told()}) == 3
+        assert (stream.counts.taken, relay.opened) == (3, 2)
+
+
+async def test_a_relay_that_comes_back_later_is_told_what_is_still_fresh(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "relay.client")
+    async with door() as relay:
+        port = int(relay.url.rpartition(":")[2])
+    async with RelayClient(f"http://127.0.0.1:{port}") as client, client.stream() as stream:
+        for number in range(20):
+            stream.say(KEY | {"seq": number})
+            await asyncio.sleep(1)
+        stream.say(KEY | {"type": "message_sent", "seq": 20})
+        async with door(port=port) as relay:
+            await asyncio.sleep(8)
+            assert relay.seqs()[-1] == 20
+            assert stream.counts.dropped + stream.counts.taken == 21
+            assert stream.counts.dropped >= 15
+        assert [record.levelname for record in caplog.records[:2]] == ["WARNING", "INFO"]
+
+
+async def test_an_event_that_cannot_be_used_is_dropped_and_its_neighbours_arrive(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        for number in range(5):
+            stream.say(KEY | {"seq": number} | ({"sessionId": "bad"} if number == 2 else {}))
+        stream.say(None)  # type: ignore[arg-type] # wrong on purpose
+        await asyncio.sleep(3)
+        assert relay.seqs() == [0, 1, 3, 4]
+        assert (stream.counts.taken, stream.counts.refused) == (4, 2)
+    assert len(caplog.records) == 1
+
+
+async def test_a_refused_stream_is_said_once_and_tried_again_in_peace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        relay.status = 401
+        stream.say(KEY)
+        await asyncio.sleep(59)
+        assert relay.opened == 6
+        assert len(caplog.records) == 1
+        assert "401" in caplog.text
+
+
+async def test_a_relay_that_answers_nothing_is_sent_no_more_than_it_may_lose() -> None:
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        relay.is_mute = True
+        began = asyncio.get_running_loop().time()
+        for number in range(3000):
+            stream.say(KEY | {"seq": number})
+        assert asyncio.get_running_loop().time() == began
+        await asyncio.sleep(1)
+        assert len(relay.told()) == 500
+        assert stream.counts.dropped == 3000 - 1000
+    assert stream.counts.dropped + stream.counts.taken == 3000
+
+
+async def test_any_thread_may_speak() -> None:
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        threads = [threading.Thread(target=stream.say, args=(KEY | {"seq": n},)) for n in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        await asyncio.sleep(2)
+        assert sorted(relay.seqs()) == list(range(5))
+
+
+async def test_whether_actors_leave_with_the_stream_can_be_asked() -> None:
+    async with door() as relay, RelayClient(relay.url) as client:
+        for asked in (None, True, False):
+            async with client.stream(leave_on_close=asked):
+                await asyncio.sleep(0.1)
+        assert relay.queries == ["", "leaveOnClose=true", "leaveOnClose=false"]
+
+
+async def test_closing_while_nobody_is_there_takes_two_seconds_at_most() -> None:
+    client = RelayClient("http://127.0.0.1:1")
+    stream = client.stream()
+    stream.start()
+    stream.say(KEY)
+    began = asyncio.get_running_loop().time()
+    await client.close()
+    assert asyncio.get_running_loop().time() - began <= 2.1
+    assert stream.counts.dropped == 1
