@@ -253,7 +253,9 @@ class OutboxStore(Protocol):
         """A part of the dead letters asked for, oldest first, from `after` (0 at first) on."""
         ...
 
-    async def of_session(self, kept: Kept, session: str, gateway: str | None, *, below: int | None) -> Found:
+    async def of_session(
+        self, kept: Kept, session: str, gateway: str | None, *, below: int | None, most: int
+    ) -> Found:
         """A part of a session's rows, newest first, below `below` (None at first). No gateway: in any."""
         ...
 

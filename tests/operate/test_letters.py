@@ -216,6 +216,22 @@ async def test_why_knows_what_waits_for_its_attempt_and_what_waits_behind_it(
         assert (told["why"], told["event"]) == ("behind", first["eventId"])
 
 
+async def test_why_knows_a_paused_endpoint_and_one_whose_circuit_is_open(tmp_path: Path) -> None:
+    async with house_at(tmp_path) as house:
+        assert (await post(house, "/v1/endpoints/tracker/pause")).status == 200
+        house.type(SESSION)
+        await house.audited(1)
+        event = (await house.ask("/v1/deliveries")).value["deliveries"][-1]["eventId"]
+        assert await why(house, event=event) == [("tracker", "paused")]
+        house.receiver.answers = [500] * 50
+        for number in range(10):
+            house.type(f"{number}{SESSION[1:]}")
+        await post(house, "/v1/endpoints/tracker/resume")
+        async with asyncio.timeout(5):
+            while await why(house, event=event) != [("tracker", "circuit_open")]:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     "event", ["msg_1", "msg_019a0000-0000-7000-8000-000000000000", "5f0c2f9e-8a52-4d7e-9d3a-0123456789ab"]
 )

@@ -8,7 +8,6 @@ import apsw
 
 from relay.core.moments import UnixMs
 from relay.outbox.rows import EventRow, Fate, Found, Kept, Pick
-from relay.outbox.sqlite.drop import SLICE_ROWS
 from relay.outbox.sqlite.reads import DELIVERY_COLUMNS, STRETCH_ROWS, delivery_row
 from relay.outbox.sqlite.tally import Row
 
@@ -63,12 +62,14 @@ class Finds:
             return Found(keys, keys[-1])
         return Found(keys, last if last < self._greatest("deliveries") else None)
 
-    def of_session(self, kept: Kept, session: str, gateway: str | None, below: int | None) -> Found:
+    def of_session(
+        self, kept: Kept, session: str, gateway: str | None, below: int | None, most: int
+    ) -> Found:
         """A session's rows, newest first: its order is not upset when they go in that order."""
         below = below or 1 + self._greatest(kept)
         first = max(0, below - STRETCH_ROWS)
-        keys = self._keys(OF_SESSION.format(table=kept.value), (below, first, session, gateway, SLICE_ROWS))
-        if len(keys) == SLICE_ROWS:
+        keys = self._keys(OF_SESSION.format(table=kept.value), (below, first, session, gateway, most))
+        if len(keys) == most:
             return Found(keys, keys[-1])
         return Found(keys, first or None)
 

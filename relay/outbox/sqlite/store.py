@@ -176,8 +176,10 @@ class SqliteStore:
     async def picked(self, pick: Pick, *, after: int, most: int) -> Found:
         return await self._read(self._finds.picked, pick, after, most)
 
-    async def of_session(self, kept: Kept, session: str, gateway: str | None, *, below: int | None) -> Found:
-        return await self._read(self._finds.of_session, kept, session, gateway, below)
+    async def of_session(
+        self, kept: Kept, session: str, gateway: str | None, *, below: int | None, most: int
+    ) -> Found:
+        return await self._read(self._finds.of_session, kept, session, gateway, below, most)
 
     async def replay_all(self, deliveries: tuple[int, ...], state: State) -> int:
         endpoints = await self._writer.submit(self._ledger.lanes.replay_slices, (deliveries, state))
