@@ -13,9 +13,9 @@ from relay.core.moments import UnixMs
 from relay.errors import Rejected, TooSoon, Unavailable
 from relay.ingest.refusals import Unread, WrongMethod
 
-_SERVER = "typing-relay"
-_JSON = CIMultiDict({hdrs.CONTENT_TYPE: "application/json", hdrs.SERVER: _SERVER})
-_PROBLEM = CIMultiDict({hdrs.CONTENT_TYPE: "application/problem+json", hdrs.SERVER: _SERVER})
+SERVER = "typing-relay"
+_JSON = CIMultiDict({hdrs.CONTENT_TYPE: "application/json", hdrs.SERVER: SERVER})
+_PROBLEM = CIMultiDict({hdrs.CONTENT_TYPE: "application/problem+json", hdrs.SERVER: SERVER})
 
 
 def reply(status: int, value: wire.Json) -> web.Response:
@@ -60,7 +60,7 @@ class Receipt(web.StreamResponse):
                 "Content-Type: application/json\r\n"
                 f"Content-Length: {len(self._content)}\r\n"
                 f"Date: {formatdate(now_s, usegmt=True)}\r\n"  # RFC 9110 section 6.6.1 asks for it
-                f"Server: {_SERVER}\r\n\r\n"
+                f"Server: {SERVER}\r\n\r\n"
             )
             self._bytes = head.encode() + self._content
         return self._bytes

@@ -18,8 +18,10 @@ from relay.core.signature import ID_HEADER
 from relay.core.ticket import Ticket
 from relay.errors import Rejected, Unavailable
 from relay.ingest.accounts import Account, Accounts
+from relay.ingest.adapters.door import PREFIX as SOURCES
 from relay.ingest.adapters.door import SourceDoor
 from relay.ingest.answers import Receipt, refusal, reply
+from relay.ingest.api import public_documents
 from relay.ingest.body import Form, arrived, form_of, read_body
 from relay.ingest.counts import count_refusal
 from relay.ingest.credentials import WRITE, Caller, Credentials
@@ -88,7 +90,14 @@ class Doors:
             "/v1/stream": {hdrs.METH_GET: self._stream},
             "/v1/tickets": {hdrs.METH_POST: self._tickets},
             "/v1/broadcasts": {hdrs.METH_POST: self._broadcasts},
+            **public_documents(),
         }
+
+    @property
+    def served(self) -> dict[str, frozenset[str]]:
+        """Every path and its methods, for whoever compares the doors with what is told of them."""
+        paths = {path: frozenset(methods) for path, methods in self._doors.items()}
+        return paths | {f"{SOURCES}{{source}}": frozenset({hdrs.METH_POST})}
 
     def use(self, settings: Settings, credentials: Credentials) -> None:
         """Who may post, from now on; what the sources that stay have sent and used is remembered."""

@@ -24,7 +24,7 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import TypedDict  # pydantic brings it, and reads no other before 3.12
 
-STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 def _traceparent(value: str) -> str:
@@ -56,18 +56,29 @@ class Event(TypedDict, total=False):
     sessionId: Required[Id]
     type: Required[Kind]
     guestId: Id | None
+    """Needed by gateways of kind `guest`."""
     communicationId: Id | None
     agentUserId: Id | None
     gateway: Annotated[str, Field(max_length=64)] | None
+    """By default the source's, else the only one configured."""
     id: Id | None
+    """The same id twice within ten minutes has one effect."""
     actor: Actor | None
+    """Who is typing; by default the source itself, as an agent."""
     epoch: Count | None
+    """Raise it where `seq` begins anew."""
     seq: Count | None
+    """Orders the events of one actor; what comes late is stale."""
     at: Moment | None
+    """The sender's time; orders only where there is no `seq`."""
     thinkingId: Id | None
+    """Which run is thinking; wanted with `thinking`."""
     final: bool | None
+    """Of `message_sent`: false where more is to come."""
     visibility: Literal["public", "private"] | None
+    """Private activity, an internal note, is never shown."""
     durationMs: DurationMs | None
+    """How long the platform shows each indicator."""
     traceparent: Traceparent | None
 
 

@@ -90,7 +90,8 @@ class SourceDoor:
     def _is_keyed(self, adapter: Adapter, headers: Headers) -> bool:
         if hdrs.AUTHORIZATION not in headers:
             return False
-        return self._key_of(headers).source == adapter.caller.source
+        caller = self._key_of(headers)
+        return caller.source == adapter.caller.source and caller.ticket is None
 
     def _taken(self, adapter: Adapter, account: Account, body: bytes) -> Taken:
         """What became of a delivery's events. Raises Rejected, Unavailable; then of none."""
