@@ -182,10 +182,13 @@ def _parts(
 
         return take
 
+    def trackers(fresh: Settings) -> Take:
+        return assembly.outbox.prepared(fresh.endpoints)
+
     def level(fresh: Settings) -> Take:
         return lambda: logging.getLogger().setLevel(fresh.logging.level.upper())
 
-    return callers, level
+    return callers, level, trackers
 
 
 def _settle_memory() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from relay.core.backoff import JITTER
 from relay.core.endpoint import Circuit, Standing
@@ -44,6 +45,7 @@ class Dispatcher:
         def now() -> Ms:
             return loop.time() * 1000
 
+        self._webhook = partial(Webhook, wall=wall, now=now)
         self._gates = {
             name: Gate(name, rate_per_s=target.rate_per_s, now=now, wall=wall)
             for name, target in targets.items()
@@ -51,12 +53,10 @@ class Dispatcher:
         self._lanes = {
             name: Lane(
                 name,
-                Webhook(target, wall=wall, now=now),
+                self._webhook(target),
                 self._gates[name],
                 store,
-                concurrency=target.concurrency,
-                timeout_s=target.timeout_s,
-                terms=target.terms,
+                target=target,
                 places=places,
                 wall=wall,
                 jitter=jitter,
@@ -86,6 +86,16 @@ class Dispatcher:
     def resume(self, endpoint: str) -> None:
         if lane := self._lanes.get(endpoint):
             lane.resume()
+
+    def prepared(self, targets: Mapping[str, Target]) -> Callable[[], None]:
+        """What lets these lanes send like this from now on. Raises ValueError where a target's url cannot be used."""
+        webhooks = {name: self._webhook(target) for name, target in targets.items()}
+
+        def take() -> None:
+            for name, webhook in webhooks.items():
+                self._lanes[name].retarget(webhook, targets[name])
+
+        return take
 
     async def test(self, endpoint: str, letter: Letter) -> Attempt:
         """Sends this now, and books it nowhere. Raises KeyError for an unknown endpoint, Rejected as `Lane.test`."""

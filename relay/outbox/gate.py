@@ -68,6 +68,13 @@ class Gate:
         held = max(self._rests_until, paced)
         return circuit if circuit > wall else None, held if held > wall else None
 
+    def pace(self, rate_per_s: float | None) -> None:
+        """From now on this rate; what was taken at the old one is still waited for."""
+        if self._rate is None or rate_per_s is None:
+            self._rate = None if rate_per_s is None else Bucket(rate_per_s)
+        else:
+            self._rate.per_s = rate_per_s
+
     def spend(self, count: int) -> None:
         """So many were claimed, and will be sent."""
         if self._rate:

@@ -26,7 +26,8 @@ class Inquiry:
     ) -> None:
         """`holdings` says what keeps each endpoint back now; `kept_ms` is the longest anything is kept."""
         self._store = store
-        self._filters = filters
+        self.filters = filters
+        """What each endpoint wants to hear; may be replaced at any time."""
         self._holdings = holdings
         self._wall = wall
         self._kept_ms = kept_ms
@@ -45,13 +46,13 @@ class Inquiry:
             return {"*" if endpoint is None else endpoint: verdict}
         row, fates = found
         by_endpoint = {fate.delivery.endpoint: fate for fate in fates}
-        names = [endpoint] if endpoint else [*self._filters, *(by_endpoint.keys() - self._filters.keys())]
+        names = [endpoint] if endpoint else [*self.filters, *(by_endpoint.keys() - self.filters.keys())]
         event, holdings = why.Event(row.event_type, row.gateway, row.source), await self._holdings()
         return {
             name: why.verdict(
                 event,
                 progress_of(by_endpoint.get(name)),
-                self._filters.get(name),
+                self.filters.get(name),
                 holdings.get(name, why.Holding()),
                 now=self._wall(),
             )

@@ -20,11 +20,12 @@ from relay.core.moments import Ms, UnixMs
 from relay.core.terms import DURABLE, Terms
 from relay.core.why import Holding
 from relay.errors import Rejected, Unavailable
+from relay.outbox.canonical import attempted, outcome_of
 from relay.outbox.gate import Gate
 from relay.outbox.places import Places
 from relay.outbox.rows import Attempt
 from relay.outbox.store import Lease, Listener, OutboxStore, Settlement, Want
-from relay.outbox.webhook import Letter, Webhook
+from relay.outbox.webhook import Letter, Target, Webhook
 
 LEASE_SPARE_MS: Ms = 15_000
 """A lease outlasts the longest POST by this: time for the settle to find the disk."""
@@ -49,9 +50,7 @@ class Lane:
         gate: Gate,
         store: OutboxStore,
         *,
-        concurrency: int,
-        timeout_s: float,
-        terms: Terms,
+        target: Target,
         places: Places,
         wall: Callable[[], UnixMs],
         jitter: Callable[[], float],
@@ -62,14 +61,13 @@ class Lane:
         self._webhook = webhook
         self._gate = gate
         self._store = store
-        self._concurrency = concurrency
-        self._lease_ms = timeout_s * 1000 + LEASE_SPARE_MS
-        self._terms = terms
+        self._take(target)
         self._places = places
         self._wall = wall
         self._jitter = jitter
         self._listener = listener
         self._wake = asyncio.Event()
+        self._retired: set[asyncio.Task[None]] = set()
         self._sending: dict[asyncio.Task[None], Lease] = {}
         self._may_have_work = True
         self._is_draining = False
@@ -101,6 +99,17 @@ class Lane:
         is_full = len(self._sending) >= self._concurrency or self._places.is_full
         return Holding(circuit_open_until=circuit, held_until=held, is_full=is_full)
 
+    def retarget(self, webhook: Webhook, target: Target) -> None:
+        """From now on it is sent like this; what is on its way ends as it began, and then the old connections close."""
+        retired, self._webhook = self._webhook, webhook
+        self._take(target)
+        closing = asyncio.create_task(
+            _closed_after(retired, list(self._sending)), name=f"retired:{self.endpoint}"
+        )
+        self._retired.add(closing)
+        closing.add_done_callback(self._retired.discard)
+        self.wake()
+
     async def test(self, letter: Letter) -> Attempt:
         """Sends this now, whatever the gate says, and books it nowhere. Raises Rejected while one such is on its way."""
         if self._is_testing:
@@ -121,7 +130,13 @@ class Lane:
             self._is_stopping = True
             await _cancelled([self._task])
         await _cancelled(list(self._sending))
+        await asyncio.gather(*self._retired)
         await self._webhook.close()
+
+    def _take(self, target: Target) -> None:
+        self._concurrency, self._terms = target.concurrency, target.terms
+        self._lease_ms = target.timeout_s * 1000 + LEASE_SPARE_MS
+        self._gate.pace(target.rate_per_s)
 
     async def _keep_running(self) -> None:
         while not self._is_stopping:
@@ -246,34 +261,20 @@ class Lane:
 
     def _tell(self, lease: Lease, attempt: Attempt, verdict: Verdict, due: UnixMs | None) -> None:
         """The one line about this attempt; and to the metrics, the same."""
-        outcome = attempt.failure.value if attempt.failure else State.DELIVERED.value
-        self._listener.on_attempt(self.endpoint, outcome, attempt.total_ms)
-        fields = {
-            "endpoint": self.endpoint,
-            "delivery_id": lease.delivery_id,
-            "event_id": lease.event_id,
-            "type": lease.event_type,
-            "gateway": lease.key[0],
-            "session_id": lease.key[1],
-            "attempt": lease.number,
-            "trigger": lease.trigger.value,
-            "is_replay": lease.trigger is Trigger.REPLAY,
-            "is_unordered": lease.is_unordered,
-            "status": attempt.status,
-            "outcome": outcome,
-            "headers_ms": attempt.headers_ms,
-            "latency_ms": round(attempt.total_ms, 1),
-            "state": verdict.state.value,
-            "next_at": due,
-            "pause_ms": verdict.pause_ms,
-            "disables_endpoint": verdict.disables_endpoint,
-        }
+        self._listener.on_attempt(self.endpoint, outcome_of(attempt), attempt.total_ms)
+        fields = attempted(lease, attempt, verdict, due)
         delivery_log.info("delivery.attempted", extra={"fields": fields})
 
 
 def _is_retry(lease: Lease) -> bool:
     """As the store counts them for `most_retries`."""
     return lease.number > 1 or lease.trigger is Trigger.REPLAY
+
+
+async def _closed_after(webhook: Webhook, sending: "list[asyncio.Task[None]]") -> None:
+    """Each of them has a deadline of its own."""
+    await asyncio.gather(*sending, return_exceptions=True)
+    await webhook.close()
 
 
 async def _cancelled(tasks: "list[asyncio.Task[None]]") -> None:

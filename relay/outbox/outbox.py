@@ -19,6 +19,7 @@ from relay.core.engagement import Fact, Reason, Transition
 from relay.core.ids import uuid7
 from relay.core.indicator import Indicator
 from relay.core.moments import UnixMs
+from relay.core.terms import Terms
 from relay.errors import RelayError, Unavailable
 from relay.outbox.dispatcher import Dispatcher
 from relay.outbox.endpoints import Endpoints
@@ -61,7 +62,7 @@ class Outbox:
         wall: Callable[[], UnixMs],
         listener: Listener,
         max_queue: int,
-        filters: Mapping[str, Filter],
+        configured: Mapping[str, Endpoint],
         kept_ms: UnixMs,
     ) -> None:
         self._store = store
@@ -71,7 +72,10 @@ class Outbox:
         store.on_work = self._dispatcher.wake
         self._upkeep: asyncio.Task[None] | None = None
         self._sessions_at_once = min(SESSIONS_AT_ONCE, max_queue // 2)
-        self.inquiry = Inquiry(store, filters, holdings=self.endpoints.holdings, wall=wall, kept_ms=kept_ms)
+        self._configured = configured
+        self.inquiry = Inquiry(
+            store, _filters(configured), holdings=self.endpoints.holdings, wall=wall, kept_ms=kept_ms
+        )
         """Why an event was delivered, or was not."""
         self.letters = Letters(store)
         """What an operator does with what is kept."""
@@ -105,7 +109,7 @@ class Outbox:
             wall=wall,
             listener=told,
             max_queue=settings.max_queue,
-            filters=options.filters,
+            configured=endpoints,
             kept_ms=max(options.keep.ended_ms, options.keep.dead_letter_ms),
         )
 
@@ -144,6 +148,22 @@ class Outbox:
             }
         )
         self._upkeep = asyncio.create_task(self._keep_up(), name="outbox-upkeep")
+
+    def prepared(self, endpoints: Mapping[str, Endpoint]) -> Callable[[], None]:
+        """What makes the same endpoints be told and sent as configured here, from the next fact and attempt on.
+
+        Call it within this turn of the loop. Raises SettingsError for one that cannot be used.
+        """
+        changed = {name: one for name, one in endpoints.items() if one != self._configured[name]}
+        retarget = self._dispatcher.prepared(targets_of(changed))
+
+        def take() -> None:
+            filters = _filters(endpoints)
+            self._configured, self.inquiry.filters = endpoints, filters
+            self._store.address(filters, _terms(endpoints))
+            retarget()
+
+        return take
 
     async def drain(self, timeout_s: float = 5.0) -> None:
         """Delivers what is due, the facts of a moment ago among it, for `timeout_s`; the rest stays pending."""
@@ -218,7 +238,7 @@ def _options(
 ) -> Options:
     return Options(
         path=settings.path,
-        filters={name: Filter(e.events, e.gateways, e.sources) for name, e in endpoints.items()},
+        filters=_filters(endpoints),
         keep=Keep(
             ended_ms=int(settings.retention_days * DAY_MS),
             dead_letter_ms=int(settings.dead_letter_days * DAY_MS),
@@ -227,13 +247,21 @@ def _options(
             audit_rows=audit.max_rows,
             attempts_bytes=settings.attempts_bytes,
         ),
-        terms={name: endpoint.terms() for name, endpoint in endpoints.items()},
+        terms=_terms(endpoints),
         max_rows=settings.max_rows,
         max_bytes=settings.max_bytes,
         max_queue=settings.max_queue,
         synchronous=settings.synchronous,
         inline=inline,
     )
+
+
+def _filters(endpoints: Mapping[str, Endpoint]) -> dict[str, Filter]:
+    return {name: Filter(one.events, one.gateways, one.sources) for name, one in endpoints.items()}
+
+
+def _terms(endpoints: Mapping[str, Endpoint]) -> dict[str, Terms]:
+    return {name: one.terms() for name, one in endpoints.items()}
 
 
 def _event_id(at: UnixMs) -> str:

@@ -11,15 +11,16 @@ when it passes. Every method belongs to the event loop's thread.
 """
 
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from relay.core.delivery import State, Trigger
+from relay.core.delivery import Filter, State, Trigger
 from relay.core.endpoint import Standing, Turn
 from relay.core.engagement import Fact
 from relay.core.indicator import SessionKey
 from relay.core.moments import Ms, UnixMs
+from relay.core.terms import Terms
 from relay.outbox.rows import (
     Attempt,
     AttemptRow,
@@ -227,6 +228,10 @@ class OutboxStore(Protocol):
 
         What was cancelled while it was disabled can be replayed.
         """
+        ...
+
+    def address(self, filters: Mapping[str, Filter], terms: Mapping[str, Terms]) -> None:
+        """Facts appended from now on are for these endpoints, on these terms; what was appended before is not touched."""
         ...
 
     async def mark_alive(self, until: UnixMs) -> None:

@@ -1,13 +1,15 @@
 """What differs between the settings in force and those just read, and whether a running relay can take it over."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from relay.settings.models import Settings
 from relay.settings.section import Section
 
-LIVE = ("sources.", "logging.level")
-"""What a running relay takes over: who may post, how much is logged. The rest is what it was built of."""
+LIVE = re.compile(r"sources\..+|logging\.level|endpoints\.[^.]+\..+")
+"""What a running relay takes over: who may post, how its trackers are told, how much is logged. The rest is what it was
+built of: which trackers there are, too, for each has a lane and a record."""
 
 
 class Changes(NamedTuple):
@@ -24,7 +26,7 @@ class Changes(NamedTuple):
 def changes(before: Settings, after: Settings) -> Changes:
     """Values are compared and never named: some are secrets."""
     found = sorted(_differing("", before, after))
-    live = tuple(name for name in found if name.startswith(LIVE))
+    live = tuple(name for name in found if LIVE.fullmatch(name))
     return Changes(live, tuple(name for name in found if name not in live))
 
 

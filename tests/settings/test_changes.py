@@ -26,16 +26,6 @@ def test_equal_settings_differ_in_nothing() -> None:
         ({"sources": {}}, "sources.desk"),
         ({"sources": {"desk": DESK, "bot": DESK}}, "sources.bot"),
         ({"sources": {"desk": {"keys": []}}}, "sources.desk.keys"),
-        ({"logging": {"level": "debug"}}, "logging.level"),
-    ],
-)
-def test_callers_and_the_log_change_while_running(given: dict[str, Any], name: str) -> None:
-    assert changes(settings(), settings(**given)) == ((name,), ())
-
-
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
         (
             {"endpoints": {"tracker": TRACKER | {"secrets": [OTHER_SECRET, SECRET]}}},
             "endpoints.tracker.secrets",
@@ -44,6 +34,16 @@ def test_callers_and_the_log_change_while_running(given: dict[str, Any], name: s
             {"endpoints": {"tracker": TRACKER | {"headers": {"x-team": "a"}}}},
             "endpoints.tracker.headers.x-team",
         ),
+        ({"logging": {"level": "debug"}}, "logging.level"),
+    ],
+)
+def test_callers_trackers_and_the_log_change_while_running(given: dict[str, Any], name: str) -> None:
+    assert changes(settings(), settings(**given)) == ((name,), ())
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
         ({"endpoints": {"other": TRACKER, "tracker": TRACKER}}, "endpoints.other"),
         ({"server": {"port": 9999}}, "server.port"),
         ({"gateways": {"guest": GUEST | {"client_secret": "three"}}}, "gateways.guest.client_secret"),

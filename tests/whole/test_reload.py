@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from relay.ingest.keys import NewKey, new_key
+from tests.outbox.receiver import NEW_SECRET, SECRET
 from tests.whole.process import until
 from tests.whole.town import BRISK, Reply, Town, event, town_at
 
@@ -86,6 +88,27 @@ async def test_a_reload_refills_no_limiter(town: Town) -> None:
         assert (await reload(town, relay.operations)).status == 200
         await asyncio.sleep(0.5)
         assert len(town.platform.arrivals) == sent > 0
+
+
+async def test_a_secret_is_rotated_without_a_restart(town: Town) -> None:
+    def tracker(*held: str) -> str:
+        listed = ", ".join(f'"{secret}"' for secret in held)
+        return f'[endpoints.crm]\nurl = "{town.receiver.url}"\nallow_cidrs = ["127.0.0.0/8"]\nsecrets = [{listed}]\n'
+
+    write(town, tracker(SECRET))
+    del town.environ["WEBHOOK_URL"], town.environ["WEBHOOK_SECRET"]
+    async with town.relay(BRISK, RELAY_CONFIG="relay.toml") as relay:
+        await town.type(relay, 1)
+        await until(lambda: town.events("session.typing"), within_s=5)
+        write(town, tracker(NEW_SECRET))
+        assert (await reload(town, relay.operations)).value["changed"] == ["endpoints.crm.secrets"]
+        heard = len(town.receiver.got)
+        await town.type(relay, 2)
+        await until(lambda: len(town.receiver.got) > heard, within_s=5)
+        fresh = town.receiver.got[-1]
+        assert Webhook(NEW_SECRET).verify(fresh.body, fresh.headers)
+        with pytest.raises(WebhookVerificationError):
+            Webhook(SECRET).verify(fresh.body, fresh.headers)
 
 
 async def test_a_hundred_hangups_half_of_them_with_rubbish_cost_no_event(town: Town) -> None:

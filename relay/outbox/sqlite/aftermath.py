@@ -4,12 +4,13 @@ Operational events are recorded in the commit of the settlement that caused them
 that ask. Runs inside the writer's transaction; `forget` after one that was undone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from relay.core.delivery import Filter, State
+from relay.core.delivery import State
 from relay.core.moments import UnixMs
 from relay.core.notice import Hush, Notice, asking, disabled, kind_of_failure, said, turned
 from relay.outbox.sqlite.append import Recorder
+from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.standings import Standings
 from relay.outbox.store import Recorded, Settlement
 
@@ -19,10 +20,10 @@ GONE = "answered 410 Gone"
 class Aftermath:
     """Books to `standings`, tells through `recorder`."""
 
-    def __init__(self, recorder: Recorder, standings: Standings, filters: Mapping[str, Filter]) -> None:
+    def __init__(self, recorder: Recorder, standings: Standings, roster: Roster) -> None:
         self._recorder = recorder
         self._standings = standings
-        self._filters = filters
+        self._roster = roster
         self._hush = Hush()
 
     def of(
@@ -80,7 +81,7 @@ class Aftermath:
 
     def _tell(self, notice: Notice) -> tuple[str, ...]:
         """None where nobody asks, or the like was told within the hour."""
-        if not asking(self._filters, notice):
+        if not asking(self._roster.filters, notice):
             return ()
         passed = self._hush.passed(notice)
         if passed is None:

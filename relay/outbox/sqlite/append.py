@@ -3,7 +3,7 @@
 Runs inside the writer's transaction. The statements run once per batch, each over all of its rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import apsw
 
 from relay import wire
-from relay.core.delivery import Filter, State
+from relay.core.delivery import State
 from relay.core.engagement import Broadcast, Fact, Suppressed, Transition, event_data, event_type
 from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs, rfc3339
@@ -20,6 +20,7 @@ from relay.core.terms import DURABLE, Terms, weight
 from relay.outbox.sqlite.endings import Endings
 from relay.outbox.sqlite.numbers import Numbers, Step
 from relay.outbox.sqlite.room import Limit, Limits, NoRoom, Room, Shortage
+from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.tally import Row, Tally
 from relay.outbox.store import Recorded
 
@@ -85,13 +86,12 @@ class Recorder:
         numbers: Numbers,
         endings: Endings,
         *,
-        filters: Mapping[str, Filter],
-        terms: Mapping[str, Terms],
+        roster: Roster,
         limits: Limits,
         new_id: Callable[[UnixMs], str],
         wall: Callable[[], UnixMs],
     ) -> None:
-        """`filters` says what each endpoint wants, `terms` how, where not as usual; `limits` bound what is undelivered."""
+        """`limits` bound what is undelivered."""
         self._connection = connection
         self._tally = tally
         self._numbers = numbers
@@ -99,14 +99,7 @@ class Recorder:
         self._limits = limits
         self._new_id = new_id
         self._wall = wall
-        self._limited = {name: of for name, of in terms.items() if of.life_ms is not None}
-
-        @lru_cache(maxsize=4096)  # types x gateways x sources, all from the configuration
-        def wanting(event: str, gateway: str, source: str) -> tuple[str, ...]:
-            return tuple(name for name, want in filters.items() if want.admits(event, gateway, source))
-
-        self._wanting = wanting
-        self._filters = filters
+        self._roster = roster
         self.shortage: Shortage | None = None
         self._note_shortage(None)
 
@@ -157,8 +150,8 @@ class Recorder:
     def _addressed(self, fact: Fact) -> tuple[str | None, tuple[str, ...]]:
         event = event_type(fact)
         if isinstance(fact, Notice):
-            return event, asking(self._filters, fact)
-        return event, self._wanting(event, fact.key[0], fact.source) if event else ()
+            return event, asking(self._roster.filters, fact)
+        return event, self._roster.wanting(event, fact.key[0], fact.source) if event else ()
 
     def _rows_for(self, endpoints: tuple[str, ...]) -> int:
         """How many of its deliveries will count: what a disabled endpoint misses has ended at once."""
@@ -183,7 +176,7 @@ class Recorder:
 
     def _limited_for(self, endpoint: str, fact: Fact) -> Terms | None:
         """An ephemeral endpoint is owed a notice as any other is: that its neighbour is down is no typing."""
-        terms = self._limited.get(endpoint)
+        terms = self._roster.limited.get(endpoint)
         return None if terms and terms.is_ephemeral and isinstance(fact, Notice) else terms
 
     def _lacking(self, rows: int, batch: Batch) -> Limit | None:

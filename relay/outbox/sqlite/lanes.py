@@ -4,7 +4,7 @@ Runs inside the writer's transaction. The invariant all of it keeps: of the live
 session that are not overtaken, at most one has a `due`, and there is one unless there are none such.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,10 +12,11 @@ import apsw
 
 from relay.core.delivery import LIVE, State, Trigger, overtaken_at
 from relay.core.moments import UnixMs
-from relay.core.terms import DURABLE, Terms
+from relay.core.terms import DURABLE
 from relay.outbox.sqlite.aftermath import Aftermath
 from relay.outbox.sqlite.drop import drop
 from relay.outbox.sqlite.endings import RELEASE_NEXT, Endings, Live
+from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.tally import ATTEMPT_ROW_BYTES, Row, Tally
 from relay.outbox.store import Claimed, Lease, Settled, Settlement, Want
 
@@ -94,17 +95,17 @@ class Lanes:
         tally: Tally,
         aftermath: Aftermath,
         endings: Endings,
-        terms: Mapping[str, Terms],
+        roster: Roster,
         *,
         wall: Callable[[], UnixMs],
         claims: Iterator[int],
     ) -> None:
-        """`claims` never gives the same number twice, also not after a restart. `terms` are those not as usual."""
+        """`claims` never gives the same number twice, also not after a restart."""
         self._connection = connection
         self._tally = tally
         self._aftermath = aftermath
         self._endings = endings
-        self._terms = terms
+        self._roster = roster
         self._wall = wall
         self._claims = claims
 
@@ -216,7 +217,7 @@ class Lanes:
         """From when on the lane goes on without a delivery that is due again at `due`; None if it waits for it."""
         first_at = self._first_attempt_at(lease)
         assert first_at is not None  # of this budget there is one by now
-        after_ms = self._terms.get(lease.endpoint, DURABLE).unordered_after_ms
+        after_ms = self._roster.terms.get(lease.endpoint, DURABLE).unordered_after_ms
         free_at = overtaken_at(first_at, due, after_ms=after_ms)
         if free_at is not None:
             self._connection.execute(OVERTAKE, (free_at, lease.delivery_id))

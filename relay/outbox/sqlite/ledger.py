@@ -31,6 +31,7 @@ from relay.outbox.sqlite.lanes import Lanes
 from relay.outbox.sqlite.numbers import Numbers
 from relay.outbox.sqlite.purge import Purge
 from relay.outbox.sqlite.room import Limits
+from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.standings import Standings
 from relay.outbox.sqlite.sweep import Keep, Sweep, left_behind
 from relay.outbox.sqlite.tally import Tally
@@ -83,26 +84,26 @@ class Ledger:
         # Counted by lives and not by the clock, which may stand still or step back: no claim comes twice.
         life = marks.get(LIFE, 0) + 1
         self._numbers = Numbers(self._connection)
+        self._roster = Roster(options.filters, options.terms)
         endings = Endings(self._connection, self.tally)
         self.recorder = Recorder(
             self._connection,
             self.tally,
             self._numbers,
             endings,
-            filters=options.filters,
-            terms=options.terms,
+            roster=self._roster,
             limits=Limits(options.max_rows, options.max_bytes),
             new_id=new_id,
             wall=wall,
         )
         self.standings = Standings(self._connection, self.tally, wall=wall)
-        self._aftermath = Aftermath(self.recorder, self.standings, options.filters)
+        self._aftermath = Aftermath(self.recorder, self.standings, self._roster)
         self.lanes = Lanes(
             self._connection,
             self.tally,
             self._aftermath,
             endings,
-            options.terms,
+            self._roster,
             wall=wall,
             claims=itertools.count(life << 32),
         )
@@ -156,6 +157,12 @@ class Ledger:
         """A kind of write: named numbers that survive us."""
         self._connection.executemany(SET_MARK, marks)
         return [None] * len(marks)
+
+    def address(self, rosters: Sequence[tuple[Mapping[str, Filter], Mapping[str, Terms]]]) -> list[None]:
+        """A kind of write, so that it falls between two facts: from now on these endpoints are told, on these terms."""
+        for filters, terms in rosters:
+            self._roster.use(filters, terms)
+        return [None] * len(rosters)
 
     def say_goodbye(self, _: Sequence[None]) -> list[None]:
         """A kind of write: nothing is sent any more, as of now."""

@@ -10,18 +10,19 @@ alone, so at the next start they are nobody's and are given back.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 import apsw
 
-from relay.core.delivery import LIVE, State
+from relay.core.delivery import LIVE, Filter, State
 from relay.core.endpoint import Standing
 from relay.core.engagement import Fact, Transition
 from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs
+from relay.core.terms import Terms
 from relay.errors import OutboxFull, RelayError
 from relay.outbox.holder import Hold
 from relay.outbox.rows import (
@@ -147,6 +148,9 @@ class SqliteStore:
         before = await self._writer.submit(self._ledger.standings.resume, endpoint)
         self.on_work(frozenset({endpoint}))
         return before
+
+    def address(self, filters: Mapping[str, Filter], terms: Mapping[str, Terms]) -> None:
+        self._writer.submit(self._ledger.address, (filters, terms)).add_done_callback(_looked_at)
 
     async def mark_alive(self, until: UnixMs) -> None:
         await self._writer.submit(self._ledger.mark, (ALIVE_UNTIL, until))
