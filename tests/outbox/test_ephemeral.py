@@ -195,3 +195,20 @@ async def test_a_greatest_age_ends_what_could_only_be_retried_after_it(
         await asyncio.sleep(20)
         assert len(receiver.got) == 2, "at 0 and 5 s; the next would come after 5 min"
         assert await ends(outbox) == [State.EXPIRED]
+
+
+@pytest.mark.looptime
+async def test_an_ephemeral_endpoint_is_owed_a_notice_like_any_other(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """That its neighbour is gone is told although it was down for a minute itself."""
+    receiver.answers = [410, 500]
+    watching = endpoint(receiver.url, events=["endpoint.*"], **{"class": "ephemeral"})
+    async with running(tmp_path, gone=endpoint(receiver.url), watching=watching) as outbox:
+        await outbox.append(typing())
+        await asyncio.sleep(1)
+        (row,) = await outbox.deliveries(endpoint="watching")
+        assert (row.event_type, row.state) == ("endpoint.disabled", State.PENDING)
+        await asyncio.sleep(60)
+        (row,) = await outbox.deliveries(endpoint="watching")
+        assert row.state is State.DELIVERED

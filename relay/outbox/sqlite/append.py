@@ -75,6 +75,11 @@ class Batch:
     cancelled: list[Row] = field(default_factory=list)
     body_bytes: int = 0
 
+    def take(self, rows: int, body_bytes: int) -> None:
+        self.room.rows -= rows
+        self.room.body_bytes -= body_bytes
+        self.body_bytes += body_bytes
+
 
 class Recorder:
     """Appends batches of facts to one connection. `shortage`, where there is any, is why events are refused."""
@@ -126,9 +131,8 @@ class Recorder:
         if isinstance(fact, Lost):
             return Recorded(None, self._numbers.take(Step(fact.key, None, "", None, fact.numbers), batch.now))
         event, endpoints = self._addressed(fact)
-        rows = self._rows_for(endpoints)
-        # A notice has its place whatever is full: it may be what says so, and there are few of them an hour.
-        limit = self._lacking(rows, batch) if rows and not isinstance(fact, Notice) else None
+        rows = self._rows_for(endpoints) if self._tally.disabled else len(endpoints)
+        limit = self._lacking(rows, batch, fact) if rows and batch.room.lacks(rows) else None
         number = (
             self._numbers.take(_step(fact, is_refused=limit is not None), batch.now)
             if isinstance(fact, Transition)
@@ -141,8 +145,7 @@ class Recorder:
             return Recorded(None, number)
         body = _body(fact, event, number)
         event_id = self._add(batch, fact, (event, endpoints), body)
-        batch.room.take(rows, len(body))
-        batch.body_bytes += rows * len(body)
+        batch.take(rows, rows * len(body))
         if self.shortage and rows >= self.shortage.rows:
             self.shortage = None
         return Recorded(event_id, number, endpoints)
@@ -155,18 +158,18 @@ class Recorder:
 
     def _rows_for(self, endpoints: tuple[str, ...]) -> int:
         """How many of its deliveries will count: what a disabled endpoint misses has ended at once."""
-        disabled = self._tally.disabled
-        return sum(name not in disabled for name in endpoints) if disabled else len(endpoints)
+        return sum(name not in self._tally.disabled for name in endpoints)
 
     def _add(self, batch: Batch, fact: Fact, addressed: tuple[str, tuple[str, ...]], body: bytes) -> str:
         (event, endpoints), now = addressed, batch.now
+        disabled, has_limited = self._tally.disabled, bool(self._limited)
         event_id, key = self._new_id(now), self._tally.next_event
         self._tally.next_event += 1
         batch.events.append((key, event_id, event, now, _traceparent(fact), body, fact.source))
         for endpoint in endpoints:
             row = (key, endpoint, *fact.key, now)
-            limited = self._limited_for(endpoint, fact)
-            if endpoint in self._tally.disabled:
+            limited = self._limited_for(endpoint, fact) if has_limited else None
+            if endpoint in disabled:
                 batch.cancelled.append((*row, *_limits_of(event, limited or DURABLE)))
             elif limited is None:
                 batch.due.append(row)
@@ -179,9 +182,10 @@ class Recorder:
         terms = self._roster.limited.get(endpoint)
         return None if terms and terms.is_ephemeral and isinstance(fact, Notice) else terms
 
-    def _lacking(self, rows: int, batch: Batch) -> Limit | None:
+    def _lacking(self, rows: int, batch: Batch, fact: Fact) -> Limit | None:
         """The limit that forbids so many rows more, when all that may be given up for them has been."""
-        if batch.room.lacks(rows) is None:
+        if isinstance(fact, Notice):
+            # It has its place whatever is full: it may be what says so, and there are few of them an hour.
             return None
         self._insert(batch)  # what it supersedes makes room, and what it adds may be given up again
         room = batch.room = self._room()

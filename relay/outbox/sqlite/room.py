@@ -64,7 +64,3 @@ class Room:
         if rows > self.rows:
             return Limit.ROWS
         return Limit.BYTES if self.body_bytes <= 0 else None
-
-    def take(self, rows: int, body_bytes: int) -> None:
-        self.rows -= rows
-        self.body_bytes -= rows * body_bytes
