@@ -162,7 +162,7 @@ class Recorder:
 
     def _add(self, batch: Batch, fact: Fact, addressed: tuple[str, tuple[str, ...]], body: bytes) -> str:
         (event, endpoints), now = addressed, batch.now
-        disabled, has_limited = self._tally.disabled, bool(self._limited)
+        disabled, has_limited = self._tally.disabled, bool(self._roster.limited)
         event_id, key = self._new_id(now), self._tally.next_event
         self._tally.next_event += 1
         batch.events.append((key, event_id, event, now, _traceparent(fact), body, fact.source))
