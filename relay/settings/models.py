@@ -125,14 +125,6 @@ class Settings(Section):
         return self.gateways[gateway].timings(self.typing.timings())
 
     @model_validator(mode="after")
-    def _profiles_keep_their_promises(self) -> Self:
-        for name in self.gateways:
-            found = list(problems(self.timings_of(name)))
-            if found:
-                raise ValueError(f"gateways.{name}.profile, with [typing]: {'; '.join(found)}")
-        return self
-
-    @model_validator(mode="after")
     def _names_agree(self) -> Self:
         for name, source in self.sources.items():
             if source.gateway is not None and source.gateway not in self.gateways:

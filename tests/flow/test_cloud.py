@@ -1,0 +1,154 @@
+"""The relay as Genesys Cloud sees it, with the platform's limits on: 12 typings a conversation, 300 calls a client."""
+
+import asyncio
+from statistics import mean
+
+import pytest
+
+from relay.core.activity import Kind
+from relay.core.indicator import Indicator
+from relay.core.moments import Ms
+from relay.errors import Rejected
+from relay.sandbox.traces import generated_trace
+from tests.flow.cloud import Cloudy, cloudy, darkness, most_in_a_minute
+from tests.gateway.rig import CALM, now_ms
+
+# Fewer empty turns of the loop before time moves on than looptime's 42: the wheel ticks 50 times a second for minutes.
+pytestmark = pytest.mark.looptime(noop_cycles=6)
+
+HONOURED = CALM.changed(longest_duration_ms=6000)
+
+
+def steady(minutes: float, *, every_ms: Ms = 500.0) -> list[Ms]:
+    """Who never pauses: the hardest typist for a limit of 12 a minute."""
+    return [at * every_ms for at in range(int(minutes * 60_000 / every_ms))]
+
+
+async def typed(it: Cloudy, keys: list[Ms]) -> list[Ms]:
+    it.conversation()
+    await it.play(keys)
+    await asyncio.sleep(15)
+    return it.shown_at()
+
+
+async def test_a_writer_never_has_more_than_twelve_a_minute_and_no_429_is_provoked() -> None:
+    async with cloudy() as it:
+        shown = await typed(it, generated_trace(minutes=8, seed=2))
+        assert most_in_a_minute(shown) <= 12
+        assert it.statuses() == {200}
+        assert len(shown) > 8 * 5
+
+
+async def test_who_never_pauses_is_dark_once_a_minute_for_what_twelve_displays_leave_of_it() -> None:
+    """12 displays, each overlapping the next by the margin of 300 ms, fill 56.7 s of the minute."""
+    async with cloudy() as it:
+        keys = steady(5)
+        shown = await typed(it, keys)
+        assert most_in_a_minute(shown) <= 12
+        dark = darkness(keys, shown, display_ms=5000, longest_gap_ms=2800)
+        assert dark.longest_ms <= 3500
+        assert dark.lapses <= 5
+        assert dark.share <= 3.5 / 60
+
+
+async def test_with_a_display_of_six_seconds_nothing_lapses_however_long_somebody_types() -> None:
+    async with cloudy(HONOURED, profile="genesys-6000") as it:
+        keys = steady(5)
+        shown = await typed(it, keys)
+        assert darkness(keys, shown, display_ms=6000, longest_gap_ms=3200).lapses == 0
+        assert most_in_a_minute(shown) <= 12
+        assert it.statuses() == {200}
+
+
+async def test_forty_busy_conversations_share_one_client_fairly_and_provoke_no_429() -> None:
+    async with cloudy() as it:
+        for number in range(1, 41):
+            it.conversation(number)
+        until = now_ms() + 120_000
+        while now_ms() < until:
+            for number in range(1, 41):
+                it.type(number)
+            await asyncio.sleep(0.7)
+        calls = [len(it.shown_at(number)) for number in range(1, 41)]
+        assert it.statuses() == {200}
+        assert it.platform.cloud.refused_429 == 0
+        assert min(calls) >= 0.8 * mean(calls)
+        assert max(calls) <= 1.2 * mean(calls)
+        # 280 calls a minute are what is sure to fit into any rolling one (burst 20); 40 look-ups are among them.
+        assert sum(calls) >= 0.9 * (2 * 280 - 40)
+
+
+async def test_a_first_key_waits_for_no_more_than_one_turn_of_the_others() -> None:
+    async with cloudy() as it:
+        for number in range(1, 42):
+            it.conversation(number)
+        for _ in range(40):
+            for number in range(1, 41):
+                it.type(number)
+            await asyncio.sleep(0.5)
+        asked_at = now_ms() - it.began
+        it.type(41)
+        await asyncio.sleep(15)
+        waited = it.shown_at(41)[0] - asked_at
+        others = [
+            at for number in range(1, 41) for at in it.shown_at(number) if asked_at < at < asked_at + waited
+        ]
+        assert len(others) <= 40
+
+
+async def test_a_pause_and_a_stop_are_told_to_trackers_and_lapse_on_the_platform() -> None:
+    async with cloudy() as it:
+        await typed(it, [0.0])
+        assert it.transitions() == [
+            ("typing", "keystroke", None),
+            ("paused", "silence", "lapse"),
+            ("typing_stopped", "silence", "lapse"),
+        ]
+        assert len(it.platform.arrivals) == 1
+
+
+async def test_a_message_ends_the_display_and_the_next_key_shows_again_at_once_when_it_may() -> None:
+    async with cloudy() as it:
+        it.conversation()
+        it.type()
+        await asyncio.sleep(2)
+        it.act(Kind.MESSAGE_SENT)
+        await asyncio.sleep(1)
+        it.type()
+        await asyncio.sleep(10)
+        assert [round(at) for at in it.shown_at()][:2] == [0, 4500]
+
+
+async def test_what_the_platform_has_no_word_for_cannot_be_ordered() -> None:
+    async with cloudy() as it:
+        it.conversation()
+        for indicator in (Indicator.PAUSED, Indicator.STOPPED):
+            with pytest.raises(Rejected, match="can only be told") as caught:
+                await it.orders.broadcast(
+                    ("cloud", it.address().session_id),
+                    it.address(),
+                    indicator=indicator,
+                    duration_ms=5000,
+                    source="desk",
+                )
+            assert caught.value.status == 422
+        done = await it.orders.broadcast(
+            ("cloud", it.address().session_id),
+            it.address(),
+            indicator=Indicator.TYPING,
+            duration_ms=5000,
+            source="desk",
+        )
+        assert done.status == 200
+
+
+async def test_a_conversation_without_its_agent_is_left_alone_for_a_minute() -> None:
+    async with cloudy() as it:
+        conversation = it.conversation()
+        conversation.end(0)
+        it.type()
+        await asyncio.sleep(1)
+        it.type()
+        await asyncio.sleep(1)
+        assert len(it.platform.arrivals) == 0
+        assert [fact.error for fact in it.broadcasts()] == ["refused"]
