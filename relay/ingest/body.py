@@ -1,7 +1,7 @@
 """The body of a request: its form, its size, its time to arrive. All of it is checked before a byte is parsed."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from aiohttp import hdrs, web
@@ -58,26 +58,32 @@ def arrived(request: web.BaseRequest, *, max_bytes: int) -> bytes:
 
 async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
     """All of it. Raises Unread (400, 408, 413), or ConnectionError where the caller hung up."""
+    body = bytearray()
+    await read_into(request, body.extend, max_bytes=max_bytes, timeout_s=timeout_s)
+    return bytes(body)
+
+
+async def read_into(
+    request: web.BaseRequest, take: Callable[[bytes], None], *, max_bytes: int, timeout_s: float
+) -> int:
+    """All of it, piece by piece as it comes; answers its size in bytes. Raises as `read_body`, and what `take` raises."""
     declared = request.content_length
     if declared is not None and declared > max_bytes:
         raise too_large(max_bytes)
+    size_bytes = 0
     try:
         async with asyncio.timeout(timeout_s):
             await _invite(request)
-            return await _read(request, max_bytes)
+            async for piece in request.content.iter_any():
+                size_bytes += len(piece)
+                if size_bytes > max_bytes:
+                    raise too_large(max_bytes)
+                take(piece)
     except TimeoutError:
         raise Unread(408, "Body too slow", f"the whole body is wanted within {timeout_s:g} s") from None
     except web.RequestPayloadError:
         raise Unread(400, "Bad body", "the body's chunks or length are not as announced") from None
-
-
-async def _read(request: web.BaseRequest, max_bytes: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_large(max_bytes)
-    return bytes(body)
+    return size_bytes
 
 
 async def _invite(request: web.BaseRequest) -> None:

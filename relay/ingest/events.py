@@ -17,7 +17,7 @@ from relay.core.ids import ID_PATTERN, is_traceparent
 from relay.core.indicator import Address
 from relay.core.moments import RFC3339_PATTERN, UnixMs, from_rfc3339
 from relay.errors import Rejected
-from relay.ingest.refusals import BadField, Problem, not_json, rejected, too_many_events, wire_problems
+from relay.ingest.refusals import BadField, Problem, rejected, too_many_events, wire_problems
 
 if sys.version_info >= (3, 12):
     from typing import TypedDict
@@ -114,20 +114,12 @@ class EventReader:
         except ValidationError as why:
             raise self._refused(why) from None
 
-    def lines(self, body: bytes) -> list[Event]:
-        """A body with one JSON object on each line; blank lines are skipped and not counted."""
-        texts = [line for line in body.split(b"\n") if line.strip()]
-        if len(texts) > self._max_events:
-            raise too_many_events(self._max_events)
-        if not texts:
-            raise not_json()
-        events: list[Event] = []
-        for text in texts:
-            try:
-                events.append(self._one.validate_json(text))
-            except ValidationError as why:
-                raise wire_problems(why, index=len(events)) from None
-        return events
+    def line(self, text: bytes, index: int) -> Event:
+        """One line of several; `index` is its place among them."""
+        try:
+            return self._one.validate_json(text)
+        except ValidationError as why:
+            raise wire_problems(why, index=index) from None
 
     def _refused(self, why: ValidationError) -> Rejected:
         first = why.errors(include_url=False, include_context=False, include_input=False)[0]

@@ -166,11 +166,9 @@ def test_a_body_of_junk_names_is_not_listed_one_by_one() -> None:
 
 
 def test_a_batch_past_its_bound_is_413() -> None:
-    reader = EventReader(max_events=2)
-    for read_all, body in ((reader.array, b"[1,2,3]"), (reader.lines, b"1\n2\n3")):
-        with pytest.raises(Rejected) as caught:
-            read_all(body)
-        assert caught.value.status == 413
+    with pytest.raises(Rejected) as caught:
+        EventReader(max_events=2).array(b"[1,2,3]")
+    assert caught.value.status == 413
 
 
 def test_the_schema_knows_the_wires_names() -> None:
