@@ -12,7 +12,7 @@ from relay.client.verifying import Event, VerificationFailed, verify
 if TYPE_CHECKING:
     from relay.client.activity import ActivityEvent, ActorName
     from relay.client.answers import Answer, Fault, Trouble
-    from relay.client.blocking import BlockingRelayClient, BlockingThinking
+    from relay.client.blocking import BlockingRelayClient, BlockingStream, BlockingThinking
     from relay.client.calling import RelayClient
     from relay.client.settling import Counts
     from relay.client.streaming import Stream
@@ -24,6 +24,7 @@ __all__ = [
     "Answer",
     "AsyncThinking",
     "BlockingRelayClient",
+    "BlockingStream",
     "BlockingThinking",
     "Counts",
     "Event",
@@ -42,6 +43,7 @@ _LATER = {
     "Answer": "answers",
     "AsyncThinking": "thinking",
     "BlockingRelayClient": "blocking",
+    "BlockingStream": "blocking",
     "BlockingThinking": "blocking",
     "Counts": "settling",
     "Fault": "answers",

@@ -57,6 +57,12 @@ Told = Mapping[str, Any]
 """An `ActivityEvent`, or a mapping that looks like one: what is wrong with it is the relay's to say."""
 
 
+def activity_event(kind: Kind, session_id: str, **more: object) -> dict[str, object]:
+    """The event with those of its further fields that are not None."""
+    told = {name: value for name, value in more.items() if value is not None}
+    return {"sessionId": session_id, "type": kind} | told
+
+
 def is_ending(event: Told) -> bool:
     """An interim message ends nothing."""
     return event.get("type") in ENDINGS and event.get("final") is not False

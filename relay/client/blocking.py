@@ -14,6 +14,7 @@ from relay.client.activity import Told
 from relay.client.answers import Answer
 from relay.client.calling import CLOSE_S, RelayClient
 from relay.client.settling import Counts
+from relay.client.streaming import Stream
 from relay.client.thinking import AsyncThinking
 
 T = TypeVar("T")
@@ -53,6 +54,24 @@ class BlockingThinking:
             self._relay.wait_for(self._thinking.__aexit__(kind, why, trace))
         else:
             self._thinking.end()
+
+
+class BlockingStream:
+    """An open stream; `say` and `typing` neither wait nor raise, on any thread. See `Stream`."""
+
+    def __init__(self, relay: "BlockingRelayClient", stream: Stream) -> None:
+        self._relay = relay
+        self._stream = stream
+        self.say = stream.say
+        self.typing = stream.typing
+        self.counts = stream.counts
+
+    def __enter__(self) -> Self:
+        self._relay.wait_for(self._stream.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._relay.wait_for(self._stream.close())
 
 
 class BlockingRelayClient:
@@ -116,16 +135,44 @@ class BlockingRelayClient:
         """The relay's answer to several, counted together."""
         return self.wait_for(self._client.send_many(events), most_s=None)
 
-    def typing(self, session_id: str, guest_id: str | None = None) -> None:
+    def typing(
+        self,
+        session_id: str,
+        guest_id: str | None = None,
+        *,
+        communication_id: str | None = None,
+        agent_user_id: str | None = None,
+    ) -> None:
         """Somebody typed in that session just now."""
-        self.wait_for(self._client.typing(session_id, guest_id))
+        said = self._client.typing(
+            session_id, guest_id, communication_id=communication_id, agent_user_id=agent_user_id
+        )
+        self.wait_for(said)
 
     def thinking(
-        self, session_id: str, guest_id: str | None = None, *, traceparent: str | None = None
+        self,
+        session_id: str,
+        guest_id: str | None = None,
+        *,
+        communication_id: str | None = None,
+        agent_user_id: str | None = None,
+        traceparent: str | None = None,
     ) -> BlockingThinking:
         """`with relay.thinking(session_id, guest_id):` around the work on an answer."""
         self._started()
-        return BlockingThinking(self, self._client.thinking(session_id, guest_id, traceparent=traceparent))
+        use = self._client.thinking(
+            session_id,
+            guest_id,
+            communication_id=communication_id,
+            agent_user_id=agent_user_id,
+            traceparent=traceparent,
+        )
+        return BlockingThinking(self, use)
+
+    def stream(self, *, leave_on_close: bool | None = None) -> "BlockingStream":
+        """`with relay.stream() as stream:` for keystrokes as they come; see `RelayClient.stream`."""
+        self._started()
+        return BlockingStream(self, self._client.stream(leave_on_close=leave_on_close))
 
     def close(self) -> None:
         """Ends open runs and sends what waits, for two seconds at most. Afterwards the client may be used anew."""

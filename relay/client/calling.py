@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from relay import wire
-from relay.client.activity import Told, is_ending
+from relay.client.activity import Told, activity_event, is_ending
 from relay.client.answers import Answer, away
 from relay.client.frames import Said
 from relay.client.runs import ENDING_FRESH_MS, Run, Whose
@@ -129,16 +129,38 @@ class RelayClient:
                 break
         return answer
 
-    async def typing(self, session_id: str, guest_id: str | None = None) -> None:
-        """Somebody typed in that session just now. Say it as often as it happens: pacing is the relay's part."""
-        event = self._event("keystroke", session_id, guest_id)
+    async def typing(
+        self,
+        session_id: str,
+        guest_id: str | None = None,
+        *,
+        communication_id: str | None = None,
+        agent_user_id: str | None = None,
+    ) -> None:
+        """Somebody typed in that session just now. Say it as often as it happens: pacing is the relay's part.
+
+        The last two are for gateways that reach the guest by an agent's leg of the conversation.
+        """
+        event = activity_event(
+            "keystroke",
+            session_id,
+            guestId=guest_id,
+            communicationId=communication_id,
+            agentUserId=agent_user_id,
+        )
         if self.is_strict:
             await self._answer([event])
         else:
             self.say(event)
 
     def thinking(
-        self, session_id: str, guest_id: str | None = None, *, traceparent: str | None = None
+        self,
+        session_id: str,
+        guest_id: str | None = None,
+        *,
+        communication_id: str | None = None,
+        agent_user_id: str | None = None,
+        traceparent: str | None = None,
     ) -> AsyncThinking:
         """`async with relay.thinking(session_id, guest_id):` around the work on an answer.
 
@@ -146,7 +168,7 @@ class RelayClient:
         gives once the answer is posted. Uses for one session at the same time are one. `traceparent` is by default
         that of OpenTelemetry's current span.
         """
-        whose = Whose(session_id, guest_id, self._gateway, self._actor)
+        whose = Whose(session_id, guest_id, self._gateway, self._actor, communication_id, agent_user_id)
         return AsyncThinking(self._soon, whose, traceparent, hear=self._hear if self.is_strict else None)
 
     def stream(self, *, leave_on_close: bool | None = None) -> Stream:
@@ -230,10 +252,6 @@ class RelayClient:
         if loop is asyncio.get_running_loop():
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
-
-    def _event(self, kind: str, session_id: str, guest_id: str | None) -> dict[str, Any]:
-        event = {"sessionId": session_id, "type": kind}
-        return event if guest_id is None else event | {"guestId": guest_id}
 
     def _written(self, event: Told, now: Ms) -> Said | None:
         """As a stream sends it; None for what is no event."""

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Literal, NamedTuple
 
 from relay import wire
-from relay.client.activity import ActivityEvent, ActorName, Kind
+from relay.client.activity import ActorName, Kind, activity_event
 from relay.client.answers import Answer
 from relay.core.moments import NEVER, Ms
 
@@ -44,6 +44,8 @@ class Whose(NamedTuple):
     guest_id: str | None
     gateway: str | None
     actor: str | None
+    communication_id: str | None = None
+    agent_user_id: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -72,12 +74,16 @@ class Run:
     def is_open(self) -> bool:
         return self.depth > 0
 
+    @property
+    def is_end_news(self) -> bool:
+        """Whether the relay would learn something from its end: it knows the run, or a message was posted."""
+        return self.known is not Known.NOTHING or self.ends_with == "message_sent"
+
     def composed(self, now: Ms) -> Sequence[bytes]:
         """What there is to say, if it goes now. Called when it does: the next heartbeat is counted from here."""
         self.beat_at = now + HEARTBEAT_MS
         if not self.is_open:
-            is_news = self.known is not Known.NOTHING or self.ends_with == "message_sent"
-            return [self._event(self.ends_with, self._ending_id)] if is_news else []
+            return [self._event(self.ends_with, self._ending_id)] if self.is_end_news else []
         if self.is_over:
             return []
         kind: Kind = "heartbeat" if self.known is Known.SURELY else "thinking"
@@ -85,19 +91,21 @@ class Run:
         return [self._event(kind, uuid.uuid4().hex)]
 
     def _event(self, kind: Kind, event_id: str) -> bytes:
-        whose = self.whose
-        event: ActivityEvent = {"id": event_id, "sessionId": whose.session_id, "type": kind}
-        if kind != "message_sent":
-            event["thinkingId"] = self.thinking_id
-        if whose.guest_id is not None:
-            event["guestId"] = whose.guest_id
-        if whose.gateway is not None:
-            event["gateway"] = whose.gateway
-        if whose.actor is not None:
-            event["actor"] = ActorName(id=whose.actor, kind="bot")
-        if self.traceparent is not None:
-            event["traceparent"] = self.traceparent
-        return wire.dumps(event)
+        whose, actor = self.whose, self.whose.actor
+        return wire.dumps(
+            activity_event(
+                kind,
+                whose.session_id,
+                id=event_id,
+                guestId=whose.guest_id,
+                communicationId=whose.communication_id,
+                agentUserId=whose.agent_user_id,
+                gateway=whose.gateway,
+                actor=None if actor is None else ActorName(id=actor, kind="bot"),
+                thinkingId=None if kind == "message_sent" else self.thinking_id,
+                traceparent=self.traceparent,
+            )
+        )
 
 
 class Runs:

@@ -94,7 +94,7 @@ class Sender:
 
     async def heard(self, run: Run, *, within_s: float) -> Answer:
         """What the relay answers to what is to be said of `run` now."""
-        if run.is_open and run.known is Known.SURELY:
+        if run.known is Known.SURELY if run.is_open else not run.is_end_news:
             return Answer()
         return await self._within(self._answered(run), within_s)
 
@@ -123,9 +123,14 @@ class Sender:
     def leave(self, run: Run) -> bool:
         """True if that was the last use, and so the run's end."""
         is_end = self._runs.leave(run, self._now())
-        if is_end:
-            self._waiting.mark(run)
+        if is_end and run.is_end_news:
+            crowded_out = self._waiting.mark(run)
+            if crowded_out is not None:
+                self._settling.lose(crowded_out, away("too much is waiting to be sent"))
             self._pump_soon()
+        elif is_end:
+            self._waiting.drop(run)
+            tell(run, Answer())
         return is_end
 
     async def close(self, *, within_s: float) -> None:

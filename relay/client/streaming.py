@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Protocol, Self
 
 from relay import wire
-from relay.client.activity import Told
+from relay.client.activity import ActorName, Told, activity_event
 from relay.client.answers import Answer, Fault, away, refusal
 from relay.client.frames import Buffer, OnTheirWay, Said
 from relay.client.health import Health
@@ -96,12 +96,8 @@ class Stream:
 
     def typing(self, session_id: str, guest_id: str | None = None, *, actor: str | None = None) -> None:
         """A key was pressed in that session just now, by `actor` if it was not the client's own."""
-        event: dict[str, object] = {"sessionId": session_id, "type": "keystroke"}
-        if guest_id is not None:
-            event["guestId"] = guest_id
-        if actor is not None:
-            event["actor"] = {"id": actor}
-        self.say(event)
+        whom = None if actor is None else ActorName(id=actor)
+        self.say(activity_event("keystroke", session_id, guestId=guest_id, actor=whom))
 
     async def close(self) -> None:
         """Sends what waits and closes, in two seconds at most; what is left then is dropped and counted."""

@@ -17,6 +17,8 @@ from relay.client.runs import Run
 from relay.core.moments import Ms
 
 MOST_TOGETHER = 100
+MOST_RUNS = 20_000
+"""Twice the runs that may be open: those that have ended meanwhile are there to be told so."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,8 +55,9 @@ class Taken(NamedTuple):
 class Waiting:
     """Never holds more than `most` letters: of a full one the oldest that ends nothing falls out."""
 
-    def __init__(self, *, most: int) -> None:
+    def __init__(self, *, most: int, most_runs: int = MOST_RUNS) -> None:
         self._most = most
+        self._most_runs = most_runs
         self._entries: OrderedDict[Entry, None] = OrderedDict()
         self._letters = 0
         self._busy: set[str] = set()
@@ -71,10 +74,20 @@ class Waiting:
         self._letters += 1
         return crowded_out
 
-    def mark(self, run: Run) -> None:
-        """There is something to say of this run; what, is decided when it goes."""
+    def mark(self, run: Run) -> Run | None:
+        """There is something to say of this run; what, is decided when it goes.
+
+        Returns the ended run that had to give way, if one had to: open ones are bounded by `Runs`.
+        """
         self._entries[run] = None
         self._entries.move_to_end(run)
+        if len(self._entries) - self._letters <= self._most_runs:
+            return None
+        ended = (one for one in self._entries if isinstance(one, Run) and not one.is_open)
+        crowded_out = next(ended, None)
+        if crowded_out is not None:
+            self.drop(crowded_out)
+        return crowded_out
 
     def drop(self, entry: Entry) -> None:
         if entry in self._entries:

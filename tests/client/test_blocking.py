@@ -1,5 +1,6 @@
 """The blocking twin does what the client does, for programs without a loop and for many threads at once."""
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 from relay import wire
 from relay.client import BlockingRelayClient
 from relay.errors import Rejected, Unavailable
+from tests.client.beside import GUEST, KEY, SESSION, relay_beside
 
 ROOT = Path(__file__).parents[2]
 EVENT = {"sessionId": "s1", "guestId": "g1", "type": "keystroke"}
@@ -152,3 +154,17 @@ def test_a_program_that_forgets_to_close_it_ends_all_the_same(relay: Relay) -> N
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout.strip() == "True"
+
+
+async def test_it_streams_too() -> None:
+    async with relay_beside() as beside:
+
+        def program() -> tuple[int, int]:
+            with BlockingRelayClient(beside.url, KEY) as client, client.stream() as stream:
+                for number in range(10):
+                    stream.say({"sessionId": SESSION, "guestId": GUEST, "type": "keystroke", "seq": number})
+                stream.typing(SESSION, GUEST)
+            return stream.counts.taken, stream.counts.dropped
+
+        assert await asyncio.to_thread(program) == (11, 0)
+        assert beside.kinds().count("keystroke") == 11

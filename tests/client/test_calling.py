@@ -176,6 +176,18 @@ async def test_a_run_the_relay_never_heard_of_is_never_told_to_have_ended() -> N
         assert "thinking_done" not in relay.kinds()[before:]
 
 
+async def test_runs_that_open_and_close_in_an_outage_leave_nothing_behind(nobody: str) -> None:
+    client = RelayClient(nobody)
+    answer = await client.send(EVENT)
+    assert not answer.is_taken
+    before = client.counts.dropped
+    for number in range(100):
+        async with client.thinking(f"s{number}"):
+            pass
+    await client.close()
+    assert client.counts.dropped == before
+
+
 async def test_a_keystroke_that_would_be_late_is_dropped_and_counted() -> None:
     async def away(_events: list[dict[str, Any]]) -> web.Response:
         return problem(503, Retry_After="6")

@@ -81,6 +81,18 @@ def test_only_the_last_use_ends_it() -> None:
     assert entered(runs) is not run
 
 
+def test_it_is_told_where_its_guest_is_reached() -> None:
+    (event,) = said(Run(Whose("s1", None, "genesys", None, "c1", "u1")))
+    del event["id"], event["thinkingId"]
+    assert event == {
+        "sessionId": "s1",
+        "type": "thinking",
+        "gateway": "genesys",
+        "communicationId": "c1",
+        "agentUserId": "u1",
+    }
+
+
 def test_there_are_never_more_than_were_allowed() -> None:
     runs = Runs(most=1)
     entered(runs)

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 
 import pytest
+from aiohttp import web
 
 from relay.client import RelayClient
 from relay.errors import Rejected
 from tests.client.beside import GUEST, KEY, SESSION, beside, relay_beside
+from tests.client.standing import problem, standing, taken
 
 pytestmark = pytest.mark.looptime
 
@@ -167,6 +169,20 @@ async def test_a_strict_one_raises_what_is_the_callers_and_is_closed() -> None:
         assert refused.value.status == 422
         await asyncio.sleep(6)
         assert relay.kinds() == []
+
+
+async def test_a_strict_one_whose_key_was_taken_away_ends_without_waiting() -> None:
+    status = [202]
+
+    async def answered(events: list[dict[str, object]]) -> web.Response:
+        return taken(len(events)) if status[0] == 202 else problem(401)
+
+    async with standing(answered) as relay, RelayClient(relay.url, strict=True) as client:
+        async with client.thinking("s1"):
+            status[0] = 401
+            await asyncio.sleep(6)
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() == began
 
 
 async def test_a_strict_one_waits_for_the_answer_at_both_ends() -> None:

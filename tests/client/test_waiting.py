@@ -81,6 +81,14 @@ def test_a_run_is_one_mark_however_often_it_is_made() -> None:
     assert taken(it) == [between, run]
 
 
+def test_of_too_many_runs_the_oldest_that_has_ended_gives_way() -> None:
+    it = Waiting(most=10, most_runs=2)
+    runs = [Run(Whose(f"s{n}", None, None, None)) for n in range(3)]
+    runs[1].depth = 0
+    assert [it.mark(run) for run in runs] == [None, None, runs[1]]
+    assert taken(it) == [runs[0], runs[2]]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30), st.integers())
 def test_no_session_is_ever_out_of_order(script: list[tuple[str, bool]], seed: int) -> None:
     it, chance = Waiting(most=100), Random(seed)
