@@ -65,6 +65,15 @@ class Chaos(BaseModel):
     wants_users: bool = False
     """Whether only a signed-in agent may type; whether the real platform takes a client's token is not known."""
 
+    guest_session_s: float = Field(259_200, gt=0, le=47_304_000)
+    """How long a guest's session lives: 72 h, and 18 months at most."""
+    guest_origins: tuple[str, ...] = ()
+    """Whence a guest's socket may come; empty: from anywhere."""
+    guest_may_type: bool = True
+    """Whether guests' own typing is taken (`showUserTypingIndicator`)."""
+    shows_agent_typing: bool = True
+    """What the deployment's configuration says of `showAgentTypingIndicator`; it is for the guest's client to obey."""
+
     @classmethod
     def none(cls) -> Self:
         """A platform that behaves."""

@@ -25,7 +25,7 @@ from relay.sandbox.chaos import Forced, Mischief
 from relay.sandbox.conversations import Conversation, Conversations, Leg, full_shape, messages_shape
 from relay.sandbox.faults import Fault, Limit, forced_answer, json_answer, json_body, stall, too_many
 from relay.sandbox.identity import Identity
-from relay.sandbox.rates import RollingMinute
+from relay.sandbox.rates import Rolling
 
 USUAL_DURATION_MS = 5000
 """Of a typing call that names none: what every example of the real platform shows."""
@@ -38,7 +38,9 @@ Answering = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Cloud:
-    """`on_typing(conversation, leg, duration_ms)` is told of each typing that reaches the guest, at that instant."""
+    """`on_typing(conversation, leg, duration_ms)` is told of each typing that reaches the guest, at that instant;
+    `on_message` of what an agent sends, `on_end` of the conversation's end.
+    """
 
     def __init__(
         self,
@@ -50,14 +52,16 @@ class Cloud:
     ) -> None:
         self.conversations = Conversations()
         self.on_typing: list[Heard] = []
+        self.on_message: list[Callable[[Conversation, str], None]] = []
+        self.on_end: list[Callable[[Conversation], None]] = []
         self.reads = 0
         self.refused_429 = 0
         self._identity = identity
         self._mischief = mischief
         self._note = note
         self._wall = wall
-        self._callers = RollingMinute()
-        self._typings = RollingMinute()
+        self._callers = Rolling()
+        self._typings = Rolling()
 
     def add_routes(self, app: web.Application) -> None:
         base = "/api/v2/conversations"
@@ -67,6 +71,17 @@ class Cloud:
             f"{base}/messages/{{conversation_id}}", self._served(self._reading(messages_shape))
         )
         app.router.add_get(f"{base}/{{conversation_id}}", self._served(self._reading(full_shape)))
+
+    def say(self, conversation: Conversation, text: str) -> None:
+        """An agent sends a message; with it a guest's display of typing ends."""
+        for heard in self.on_message:
+            heard(conversation, text)
+
+    def end(self, conversation: Conversation) -> None:
+        """Everybody has gone."""
+        conversation.end(self._wall())
+        for heard in self.on_end:
+            heard(conversation)
 
     def calls_of(self, user_id: str | None = None) -> int:
         """Calls in the last minute that counted against this agent's limit, or the client's."""

@@ -1,6 +1,7 @@
 """A stand-in for the messaging platform: strict about what it takes, and as unreliable as the real one.
 
-Here is the Guest API's contract; conversations, as the real platform has them, are `relay.sandbox.cloud`'s.
+Here is the Guest API's contract; conversations, as the real platform has them, are `relay.sandbox.cloud`'s, and what
+their guests see is `relay.sandbox.guests`'.
 
     POST /oauth/token                                     form or Basic; checks client, grant and scope
     GET  /api/v2/messaging/sessions/{sessionId}           {"status": …}
@@ -29,6 +30,7 @@ from relay.sandbox.arrivals import Arrival, visible_at
 from relay.sandbox.chaos import Chaos, Forced, Mischief
 from relay.sandbox.cloud import Cloud
 from relay.sandbox.faults import Fault, Limit, forced_answer, json_answer, json_body, stall, too_many
+from relay.sandbox.guests import Guests
 from relay.sandbox.identity import Identity, Refusal
 from relay.sandbox.serving import Listener, unix_ms
 from relay.sandbox.stagehand import Stagehand
@@ -78,8 +80,14 @@ class StandInPlatform:
         app.router.add_post("/api/v2/messaging/guests/{guest_id}/typing", self._typing)
         self.cloud = Cloud(self.identity, self.mischief, note=self._note, wall=wall)
         self.cloud.add_routes(app)
+        self.guests = Guests(self.cloud, self.mischief, wall=wall)
+        self.guests.add_routes(app)
         self.stagehand = Stagehand(
-            self.cloud, self.identity, wall=wall, life_s=lambda: self.mischief.chaos.token_life_s
+            self.cloud,
+            self.guests,
+            self.identity,
+            wall=wall,
+            life_s=lambda: self.mischief.chaos.token_life_s,
         )
         self.stagehand.add_routes(app)
         app.router.add_post("/sandbox/chaos", self._change)

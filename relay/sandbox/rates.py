@@ -1,4 +1,4 @@
-"""How often somebody called in the last minute: pure, so that any instant can be asked about."""
+"""How often somebody called of late: pure, so that any instant can be asked about."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -9,15 +9,16 @@ MINUTE_MS: Ms = 60_000
 
 
 @dataclass(slots=True)
-class RollingMinute:
-    """Calls by key. One that is refused does not count: a caller who waits as told is let in."""
+class Rolling:
+    """Calls by key, in any span of `span_ms`. One that is refused does not count: who waits as told is let in."""
 
+    span_ms: Ms = MINUTE_MS
     _times: dict[str, deque[Ms]] = field(default_factory=dict)
 
     def count(self, key: str, now: Ms) -> int:
-        """Calls admitted in the minute that ends now; one exactly a minute ago is out of it."""
+        """Calls admitted in the span that ends now; one exactly that long ago is out of it."""
         times = self._times.get(key)
-        while times and times[0] <= now - MINUTE_MS:
+        while times and times[0] <= now - self.span_ms:
             times.popleft()
         return len(times or ())
 
@@ -29,6 +30,6 @@ class RollingMinute:
         return 0.0
 
     def frees_in(self, key: str, now: Ms) -> Ms:
-        """Until the oldest call of the minute is out of it; a whole minute where there is none."""
+        """Until the oldest call of the span is out of it; the whole span where there is none."""
         times = self._times.get(key)
-        return times[0] + MINUTE_MS - now if times else MINUTE_MS
+        return times[0] + self.span_ms - now if times else self.span_ms

@@ -2,7 +2,9 @@
 
     POST /sandbox/conversations                      {conversationId?, agentUserId?, communicationId?}
     POST /sandbox/conversations/{id}/agents          {userId, communicationId?}
+    POST /sandbox/conversations/{id}/messages        {text}: the agent's, to the guest
     POST /sandbox/conversations/{id}/disconnect      {communicationId?}: this leg, else the whole conversation
+    GET  /sandbox/guests/{token}                     the conversation of the guest who made this token
     GET  /sandbox/users/{userId}/token               as if the agent had signed in: {access_token, expires_in}
 
 None of them is the platform's: a relay that called one would be wrong.
@@ -21,6 +23,7 @@ from relay.core.moments import UnixMs
 from relay.sandbox.cloud import Answering, Cloud
 from relay.sandbox.conversations import Conversation, full_shape
 from relay.sandbox.faults import Fault, json_answer, json_body
+from relay.sandbox.guests import Guests
 from relay.sandbox.identity import Identity
 
 Uuid = Annotated[str, Field(pattern=UUID_PATTERN)]
@@ -43,6 +46,10 @@ class NewAgent(_Asked):
     communicationId: Uuid | None = None  # noqa: N815 - as above
 
 
+class NewMessage(_Asked):
+    text: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
 class Leaving(_Asked):
     communicationId: str | None = None  # noqa: N815 - the wire's own name
 
@@ -51,9 +58,16 @@ class Stagehand:
     """`life_s()` is how long a token given out now lives."""
 
     def __init__(
-        self, cloud: Cloud, identity: Identity, *, wall: Callable[[], UnixMs], life_s: Callable[[], float]
+        self,
+        cloud: Cloud,
+        guests: Guests,
+        identity: Identity,
+        *,
+        wall: Callable[[], UnixMs],
+        life_s: Callable[[], float],
     ) -> None:
         self._cloud = cloud
+        self._guests = guests
         self._identity = identity
         self._wall = wall
         self._life_s = life_s
@@ -62,7 +76,9 @@ class Stagehand:
         base = "/sandbox/conversations"
         app.router.add_post(base, self._answered(self._open))
         app.router.add_post(f"{base}/{{conversation_id}}/agents", self._answered(self._connect))
+        app.router.add_post(f"{base}/{{conversation_id}}/messages", self._answered(self._say))
         app.router.add_post(f"{base}/{{conversation_id}}/disconnect", self._answered(self._disconnect))
+        app.router.add_get("/sandbox/guests/{token}", self._answered(self._of_guest))
         app.router.add_get("/sandbox/users/{user_id}/token", self._sign_in)
 
     # -- for whoever is in the same process ------------------------------------------------------------------
@@ -105,10 +121,21 @@ class Stagehand:
         conversation.connect(asked.userId, self._wall(), communication_id=asked.communicationId)
         return conversation
 
+    def _say(self, request: web.Request, body: dict[str, object]) -> Conversation:
+        asked, conversation = NewMessage.model_validate(body), self._found(request)
+        self._cloud.say(conversation, asked.text)
+        return conversation
+
+    def _of_guest(self, request: web.Request, _body: dict[str, object]) -> Conversation:
+        conversation = self._guests.conversation_of(request.match_info["token"])
+        if conversation is None:
+            raise Fault(404, "not.found", "No guest has this token.")
+        return conversation
+
     def _disconnect(self, request: web.Request, body: dict[str, object]) -> Conversation:
         asked, conversation = Leaving.model_validate(body), self._found(request)
         if asked.communicationId is None:
-            conversation.end(self._wall())
+            self._cloud.end(conversation)
             return conversation
         leg = conversation.leg(asked.communicationId)
         if leg is None:

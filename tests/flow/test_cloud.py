@@ -1,8 +1,10 @@
 """The relay as Genesys Cloud sees it, with the platform's limits on: 12 typings a conversation, 300 calls a client."""
 
 import asyncio
+from contextlib import suppress
 from statistics import mean
 
+import aiohttp
 import pytest
 
 from relay.core.activity import Kind
@@ -152,3 +154,26 @@ async def test_a_conversation_without_its_agent_is_left_alone_for_a_minute() -> 
         await asyncio.sleep(1)
         assert len(it.platform.arrivals) == 0
         assert [fact.error for fact in it.broadcasts()] == ["refused"]
+
+
+async def test_a_guests_socket_has_the_first_key_at_once_and_nothing_after_the_silence() -> None:
+    """Nothing may come later than D + 2 s after the last key, and the first within 100 ms."""
+    async with cloudy() as it:
+        conversation = it.conversation()
+        it.platform.guests.admit("guest-token", conversation)
+        heard: list[Ms] = []
+        url = f"{it.platform.base_url}/v1?deploymentId=d-1"
+        async with aiohttp.ClientSession() as http, http.ws_connect(url) as socket:
+            await socket.send_json({"action": "configureSession", "token": "guest-token"})
+            await socket.receive_json(timeout=1)
+            began = now_ms()
+            keys = asyncio.create_task(it.play(steady(0.2)), name="the agent's keys")
+            with suppress(TimeoutError):
+                while True:
+                    frame = await socket.receive_json(timeout=60)
+                    assert frame["body"]["events"][0]["typing"] == {"type": "On", "duration": 5000}
+                    heard.append(now_ms() - began)
+            await keys
+        assert heard[0] <= 100
+        assert len(heard) >= 3
+        assert heard[-1] <= steady(0.2)[-1] + 5000 + 2000
