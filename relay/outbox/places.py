@@ -49,8 +49,7 @@ class Places:
         self._free += count
         self._retrying -= retries
         _call(self._short, self._free)
-        if retries:
-            _call(self._short_of_retries, self._retry_room(self._free))
+        _call(self._short_of_retries, self._retry_room(self._free))
 
     def _retry_room(self, free: int) -> int:
         return retry_room(free, retrying=self._retrying, concurrency=self._count)

@@ -50,9 +50,13 @@ class Clock:
 
 
 class Medium(Protocol):
-    """Where a store keeps things. Filters as in FILTERS; `terms` of endpoints that are not served as usual."""
+    """Where a store keeps things. `filters` are FILTERS unless set before it is opened.
+
+    `terms` are those of endpoints that are not served as usual.
+    """
 
     clock: Clock
+    filters: Mapping[str, Filter]
 
     async def open(
         self, *, max_rows: int = 1000, max_bytes: int = 10_000_000, terms: Mapping[str, Terms] | None = None

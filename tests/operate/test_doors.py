@@ -171,6 +171,48 @@ async def test_a_tracker_that_said_gone_is_shown_taken_back_and_sent_what_it_mis
     await house.receiver.until(2)
 
 
+async def test_a_tracker_is_paused_shown_so_and_resumed(house: House) -> None:
+    assert (await house.ask("/v1/endpoints/tracker/pause", "POST")).value == {
+        "paused": True,
+        "state": "paused",
+    }
+    house.type()
+    await house.audited(1)
+    (shown,) = (await house.ask("/v1/endpoints")).value["endpoints"]
+    assert (shown["state"], shown["circuit"], shown["reason"]) == (
+        "paused",
+        "closed",
+        "paused by its operator",
+    )
+    assert shown["waiting"] >= 1
+    assert house.receiver.got == []
+    metrics = (await house.ask("/metrics")).body
+    assert b'relay_endpoint_paused{endpoint="tracker"} 1.0' in metrics
+    assert b'relay_endpoint_circuit{circuit="closed",endpoint="tracker"} 1.0' in metrics
+    assert (await house.ask("/v1/endpoints/tracker/resume", "POST")).value["was"] == "paused"
+    await house.receiver.until(1)
+
+
+async def test_a_test_tells_what_the_tracker_answers_also_where_that_is_no_success(house: House) -> None:
+    house.receiver.answers = [418]
+    reply = await house.ask("/v1/endpoints/tracker/test", "POST")
+    assert reply.status == 200
+    assert (reply.value["success"], reply.value["status"], reply.value["failure"]) == (False, 418, "status")
+    reply = await house.ask("/v1/endpoints/tracker/test", "POST")
+    assert (reply.value["success"], reply.value["status"], reply.value["answer"]) == (True, 200, "")
+    assert [got.type for got in house.receiver.got] == ["endpoint.test"] * 2
+
+
+@pytest.mark.parametrize("deed", ["pause", "resume", "test"])
+async def test_a_tracker_nobody_configured_is_answered_with_those_somebody_did(
+    house: House, deed: str
+) -> None:
+    reply = await house.ask(f"/v1/endpoints/nobody/{deed}", "POST")
+    assert reply.status == 404
+    assert "tracker" in reply.value["detail"]
+    assert "nobody" not in reply.value["detail"]
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [

@@ -28,6 +28,10 @@ class Got:
         return self.headers["webhook-id"]
 
     @property
+    def type(self) -> str:
+        return str(wire.loads(self.body)["type"])
+
+    @property
     def data(self) -> Any:  # Any: JSON
         return wire.loads(self.body)["data"]
 

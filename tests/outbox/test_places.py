@@ -41,3 +41,43 @@ def test_who_asks_again_and_again_is_called_once() -> None:
     places.give(1)
     places.give(1)
     assert called == [None]
+
+
+def test_retries_never_take_the_quarter_kept_for_what_is_new() -> None:
+    """Escaped because a lane's own reserve was tested alone: forty lanes of retries took every place there was."""
+    places = Places(256)
+    lanes = [places.take(6, lambda: None, retries=6) for _ in range(43)]
+    assert sum(retries for _, retries in lanes) == 192
+    assert places.take(8, lambda: None)[0] == 0, "asked for, and not yet given back"
+    for taken, retries in lanes:
+        places.give(taken - retries)
+    assert places.take(64, lambda: None) == (64, 0)
+
+
+def test_who_lacked_a_retrys_place_is_called_when_a_retry_ends_and_not_for_anything_else() -> None:
+    called: list[str] = []
+    places = Places(8)
+    assert places.take(7, lambda: None, retries=6) == (7, 6)
+    assert places.take(1, lambda: called.append("short"), retries=1) == (1, 0)
+    places.give(1)
+    assert called == []
+    places.give(1, retries=1)
+    assert called == ["short"]
+
+
+def test_no_retry_is_promised_that_has_no_place() -> None:
+    places = Places(2)
+    assert places.take(1, lambda: None, retries=8) == (1, 1)
+    assert places.take(1, lambda: None, retries=8) == (1, 0), "one of two is kept for what is new"
+
+
+def test_a_retrys_place_that_came_free_while_no_place_was_is_told_of_when_one_is() -> None:
+    """Escaped because retries and their places were given back together; a claim that found only news gives them apart."""
+    called: list[str] = []
+    places = Places(8)
+    places.take(7, lambda: None, retries=6)
+    places.take(1, lambda: called.append("short"), retries=1)
+    places.give(0, retries=6)
+    assert called == []
+    places.give(1)
+    assert called == ["short"]

@@ -26,6 +26,7 @@ from relay.outbox.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
 from relay.outbox.store import Listener, OutboxStore
+from tests.conformance.endpoints import EndpointsSuite
 from tests.conformance.letters import LettersSuite
 from tests.conformance.outbox_store import (
     FILTERS,
@@ -54,7 +55,7 @@ class Disk:
         self.inline = inline
         self.keep = keep
         self.max_queue = max_queue
-        self.filters = FILTERS
+        self.filters: Mapping[str, Filter] = FILTERS
         self.refused: list[str] = []
         self.commits: list[int] = []
         self._ids = 0
@@ -111,6 +112,10 @@ class TestSqlite(OutboxStoreSuite):
 
 
 class TestSqliteLetters(LettersSuite):
+    pass
+
+
+class TestSqliteEndpoints(EndpointsSuite):
     pass
 
 

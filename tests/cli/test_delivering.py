@@ -1,0 +1,61 @@
+"""What the commands about trackers print and how they end, before a real operations listener."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from click.testing import CliRunner, Result
+
+from relay import wire
+from relay.cli.delivering import endpoints_group
+from tests.operate.house import House, house_at
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with house_at(tmp_path) as house:
+        yield house
+
+
+async def run(house: House, *words: str) -> Result:
+    """On a thread, as the command waits for its answer and the relay lives on this loop."""
+    return await asyncio.to_thread(CliRunner().invoke, endpoints_group, [*words, "--operations", house.url])
+
+
+async def test_a_tracker_is_paused_listed_as_such_and_resumed(house: House) -> None:
+    assert (await run(house, "pause", "tracker")).stderr == "paused\n"
+    assert (await run(house, "pause", "tracker")).stderr == "it was paused already\n"
+    listed = (await run(house, "list")).stdout
+    assert listed.startswith("tracker\tpaused\t0 waiting\tpaused by its operator since 20")
+    (row,) = wire.loads((await run(house, "list", "--json")).stdout.encode())["endpoints"]
+    assert (row["state"], row["circuit"], row["waiting"]) == ("paused", "closed", 0)
+    assert (await run(house, "resume", "tracker")).stderr == "resumed; it was paused\n"
+    assert (await run(house, "resume", "tracker")).stderr == "it was neither paused nor disabled\n"
+
+
+async def test_a_test_ends_as_the_tracker_answers(house: House) -> None:
+    house.receiver.answers = [500]
+    failed, passed = await run(house, "test", "tracker"), await run(house, "test", "tracker")
+    assert (failed.exit_code, passed.exit_code) == (1, 0)
+    assert failed.stderr.startswith("failed: answered 500 in ")
+    assert passed.stderr.startswith("ok: answered 200 in ")
+
+
+async def test_what_a_tracker_answers_moves_no_cursor(house: House) -> None:
+    async def rude(_: web.Request) -> web.Response:
+        return web.Response(text="\x1b[2Jgone\r\n\x9b31m")
+
+    house.receiver.answers = [rude]
+    told = (await run(house, "test", "tracker")).stderr
+    assert "gone" in told
+    assert not set(told) & {"\x1b", "\r", "\x9b"}
+
+
+async def test_an_unknown_tracker_ends_the_command_with_the_known_ones(house: House) -> None:
+    for deed in ("pause", "resume", "test"):
+        ended = await run(house, deed, "nobody")
+        assert ended.exit_code == 1
+        assert "known are tracker" in ended.stderr
+    assert (await run(house, "test", "../x y")).exit_code == 1

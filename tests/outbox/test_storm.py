@@ -1,0 +1,64 @@
+"""An hour in which every endpoint fails, under load: what is kept in memory stays bounded, and who is down is left alone."""
+
+import asyncio
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from relay.core.delivery import State
+from relay.core.endpoint import Circuit
+from relay.errors import OutboxFull
+from relay.outbox.store import Listener, OutboxStore
+from tests.outbox.receiver import Receiver
+from tests.outbox.test_endpoints import down, lanes
+from tests.outbox.test_outbox import endpoint, typing
+
+EVENTS_PER_S = 200
+ENDPOINTS = 5
+MAX_ROWS = 100_000
+"""As `lanes` opens its store."""
+
+
+async def second_of_load(store: OutboxStore, second: int) -> int:
+    """200 events over 1,000 sessions; how many of them were recorded."""
+    facts = [typing(f"s{(second * EVENTS_PER_S + n) % 1000}") for n in range(EVENTS_PER_S)]
+    results = await asyncio.gather(*map(store.append, facts), return_exceptions=True)
+    assert all(isinstance(why, OutboxFull) for why in results if isinstance(why, BaseException))
+    return sum(not isinstance(why, BaseException) for why in results)
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(300, id="5 min"), pytest.param(3600, id="1 h", marks=pytest.mark.long)]
+)
+async def test_all_down_under_load_costs_few_probes_and_no_memory_and_all_is_delivered_in_the_end(
+    tmp_path: Path, receiver: Receiver, seconds: int
+) -> None:
+    receiver.answers = down()
+    loop = asyncio.get_running_loop()
+    asked: dict[str, list[float]] = defaultdict(list)
+    heard = Listener(on_attempt=lambda name, *_: asked[name].append(loop.time()))
+    ends = {f"tracker-{n}": endpoint(receiver.url) for n in range(ENDPOINTS)}
+    recorded, most_tasks = 0, 0
+    async with lanes(tmp_path, heard, **ends) as (store, endpoints):
+        quiet_tasks = len(asyncio.all_tasks())
+        for second in range(seconds):
+            recorded += await second_of_load(store, second)
+            await asyncio.sleep(1)
+            most_tasks = max(most_tasks, len(asyncio.all_tasks()) - quiet_tasks)
+        assert set(endpoints.circuits.values()) <= {Circuit.OPEN, Circuit.TRIAL}
+        assert recorded * ENDPOINTS == sum((await endpoints.waiting()).values()) <= MAX_ROWS
+        for times in asked.values():
+            probes = [time for time in times if time > times[0] + 5]
+            assert all(later - earlier >= 10 for earlier, later in pairwise(probes))
+        # A delivery's task each, and what aiohttp and the receiver keep for their connections.
+        assert most_tasks <= 4 * 8 * ENDPOINTS
+        assert receiver.most_at_once <= 8 * ENDPOINTS
+        receiver.answers.clear()
+        if seconds <= 300:
+            return  # the drain is by hand: it is a hundred thousand deliveries
+        async with asyncio.timeout(2 * 3600):
+            while (await store.depth()).by_state[State.DELIVERED] < recorded * ENDPOINTS:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(10)
