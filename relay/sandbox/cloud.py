@@ -66,11 +66,9 @@ class Cloud:
     def add_routes(self, app: web.Application) -> None:
         base = "/api/v2/conversations"
         typing = f"{base}/messages/{{conversation_id}}/communications/{{communication_id}}/typing"
-        app.router.add_post(typing, self._served(self._typing))
-        app.router.add_get(
-            f"{base}/messages/{{conversation_id}}", self._served(self._reading(messages_shape))
-        )
-        app.router.add_get(f"{base}/{{conversation_id}}", self._served(self._reading(full_shape)))
+        app.router.add_post(typing, self.served(self._typing))
+        app.router.add_get(f"{base}/messages/{{conversation_id}}", self.served(self._reading(messages_shape)))
+        app.router.add_get(f"{base}/{{conversation_id}}", self.served(self._reading(full_shape)))
 
     def say(self, conversation: Conversation, text: str) -> None:
         """An agent sends a message; with it a guest's display of typing ends."""
@@ -89,7 +87,9 @@ class Cloud:
 
     # -- what every call has ---------------------------------------------------------------------------------
 
-    def _served(self, answering: Answering) -> Answering:
+    def served(self, answering: Answering) -> Answering:
+        """`answering`, its Faults as answers, with the headers that every answer has."""
+
         async def answered(request: web.Request) -> web.Response:
             try:
                 answer = await answering(request)
@@ -113,7 +113,7 @@ class Cloud:
     def _caller(self, request: web.Request) -> str:
         return self._identity.user_of(request.headers.get("authorization")) or CLIENT
 
-    def _check_caller(self, request: web.Request) -> str:
+    def check_caller(self, request: web.Request) -> str:
         """Who calls. Raises Fault (401, 429)."""
         now, most = _now(), self._mischief.chaos.client_per_minute
         problem = self._identity.bearer_problem(request.headers.get("authorization"), now)
@@ -142,7 +142,7 @@ class Cloud:
             await stall(request, forced, 0.0 if forced else self._mischief.delay_ms())
             if forced is not None and forced.status is not None:
                 return forced_answer(forced)
-            self._check_caller(request)
+            self.check_caller(request)
             return json_answer(shape(self._found(request)))
 
         return read
@@ -204,8 +204,8 @@ class Cloud:
         """Raises Fault."""
         if forced is not None and forced.status is not None:
             return forced_answer(forced)
-        caller = self._check_caller(request)
-        self._check_permission(caller)
+        caller = self.check_caller(request)
+        self.check_permission(caller, NEEDED)
         check_typing(body)
         self._check_leg(self._found(request), request.match_info["communication_id"], caller)
         self._check_rate(request.match_info["conversation_id"])
@@ -213,13 +213,15 @@ class Cloud:
             self._misbehave()
         return web.Response(status=200)
 
-    def _check_permission(self, caller: str) -> None:
+    def check_permission(self, caller: str, needed: str) -> None:
+        """Raises Fault (403)."""
         chaos = self._mischief.chaos
-        if not chaos.is_permitted or (chaos.wants_users and caller == CLIENT):
+        is_refused = chaos.wants_users and caller == CLIENT and needed == NEEDED
+        if not chaos.is_permitted or is_refused:
             raise Fault(
                 403,
                 "missing.any.permissions",
-                f"Unable to perform the requested action. You are missing the following permission(s): {NEEDED}",
+                f"Unable to perform the requested action. You are missing the following permission(s): {needed}",
             )
 
     def _check_leg(self, conversation: Conversation, communication_id: str, caller: str) -> None:

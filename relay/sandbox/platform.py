@@ -9,7 +9,7 @@ their guests see is `relay.sandbox.guests`'.
 
     POST /sandbox/chaos                 change the misbehaviour, revoke tokens, force the next answers
     GET  /sandbox/arrivals              every typing call, with its times and answer
-    GET  /sandbox/visible/{sessionId}   what the guest sees now
+    GET  /sandbox/visible/{sessionId}   what the guest sees now; /guest/{sessionId} shows it in a browser
 
 The last three are the operator's. Nothing here imports the relay's own gateway, so neither can hide the other's
 mistake.
@@ -26,12 +26,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from relay.core.ids import is_uuid
 from relay.core.indicator import Indicator
 from relay.core.moments import Ms, UnixMs
+from relay.sandbox import guest_page
 from relay.sandbox.arrivals import Arrival, visible_at
 from relay.sandbox.chaos import Chaos, Forced, Mischief
 from relay.sandbox.cloud import Cloud
 from relay.sandbox.faults import Fault, Limit, forced_answer, json_answer, json_body, stall, too_many
 from relay.sandbox.guests import Guests
 from relay.sandbox.identity import Identity, Refusal
+from relay.sandbox.open_messaging import OpenMessaging
 from relay.sandbox.serving import Listener, unix_ms
 from relay.sandbox.stagehand import Stagehand
 
@@ -82,6 +84,9 @@ class StandInPlatform:
         self.cloud.add_routes(app)
         self.guests = Guests(self.cloud, self.mischief, wall=wall)
         self.guests.add_routes(app)
+        self.open_messaging = OpenMessaging(self.cloud, wall=wall)
+        self.open_messaging.add_routes(app)
+        guest_page.add_routes(app)
         self.stagehand = Stagehand(
             self.cloud,
             self.guests,

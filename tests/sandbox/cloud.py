@@ -39,6 +39,10 @@ class Caller:
     async def get(self, path: str) -> Said:
         return await self.call("GET", path, headers=self.bearer)
 
+    async def text(self, path: str) -> str:
+        async with self._http.get(self.platform.base_url + path) as response:
+            return await response.text()
+
     async def log_in(self) -> None:
         pair = b64encode(b"sandbox-client:sandbox-secret").decode()
         said = await self.call(
