@@ -70,7 +70,7 @@ def keys_group() -> None:
 def new(source: str, *, as_json: bool) -> None:
     """Make an API key for SOURCE: the key for the caller, and the TOML lines that recognise it.
 
-    The key is shown once and kept nowhere. To revoke it, delete its lines and restart the relay.
+    The key is shown once and kept nowhere. To revoke it, delete its lines and have the settings read again (SIGHUP).
     """
     from relay.ingest.keys import new_key  # noqa: PLC0415 - loads the server's modules
 

@@ -94,3 +94,17 @@ def test_there_is_room_for_one_when_its_wait_is_over_also_at_a_rate_below_one_in
         while room(bucket, 0):
             take(bucket, 1, 0)
         assert room(bucket, wait_ms(bucket, 1, 0)) == 1
+
+
+@given(st.floats(0.1, 1e6), st.lists(st.tuples(st.floats(0, 5_000), st.floats(0, 1e6)), max_size=40))
+def test_taking_if_there_is_room_is_asking_and_then_taking(
+    per_s: float, asked: list[tuple[float, float]]
+) -> None:
+    in_one, in_two, now = Bucket(per_s), Bucket(per_s), 0.0
+    for after_ms, cost in asked:
+        now += after_ms
+        wait = wait_ms(in_two, cost, now)
+        assert taken(in_one, cost, now) == pytest.approx(wait, abs=1e-3)
+        if not wait:
+            take(in_two, cost, now)
+        in_one.clear_at = in_two.clear_at  # a last digit apart, they may decide apart at the next
