@@ -8,6 +8,7 @@ be told. A call that was accepted proves its conversation alive, so one that is 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 from uuid import uuid4
@@ -28,6 +29,8 @@ from relay.gateway.probes import Probes
 from relay.gateway.wallet import Wallet
 from relay.settings.gateway import Gateway as GatewaySettings
 
+logger = logging.getLogger("relay.gateway")
+
 GENESYS_CLOUD = Capabilities(shows_paused=False, can_stop=False, message_clears=True)
 
 ENDED = frozenset({400, 404, 409, 410})
@@ -35,6 +38,8 @@ ENDED = frozenset({400, 404, 409, 410})
 
 TRIAL_MS: Ms = 10_000.0
 MOST_MESSAGE_CHARS = 220  # so that the context id behind it is not cut off
+
+LACKS_PERMISSION = "missing."  # missing.any.permissions, missing.permissions
 
 MAY_TYPE = "conversation:message:create or conversation:webmessaging:create"
 MAY_LOOK = "conversation:communication:view"
@@ -238,18 +243,23 @@ class GenesysGateway:
         return health
 
     async def _try_identity(self) -> None:
-        """May this identity type at all? Asked once, about a conversation that does not exist: 403 says no.
+        """May this identity type at all? Asked once, about a conversation that does not exist.
 
-        Whether the platform takes a client's own token here is not documented; a refusal is the operator's to cure.
+        Whether the platform takes a client's own token here is not documented. A permission that is named as missing
+        is the operator's to grant, and degrades the gateway; another 403 may be about the conversation, and is logged.
         """
         deadline_ms = asyncio.get_running_loop().time() * 1000 + TRIAL_MS
         if not await self._permit(Rank.START, deadline_ms):
             return
         nowhere, wish = Address(str(uuid4())), Wish(Indicator.TYPING, 5000, Cause.DIRECT)
         outcome = await self._tell(nowhere, str(uuid4()), wish, deadline_ms)
-        if isinstance(outcome, Refused) and outcome.status == 403:
-            said = f' ("{outcome.message}")' if outcome.message else ""
-            self._misfit = f"typing was answered 403{said}: {outcome.advice}"
+        if not isinstance(outcome, Refused) or outcome.status != 403:
+            return
+        said = f' ("{outcome.message}")' if outcome.message else ""
+        seen = f"typing was answered 403{said}: {outcome.advice}"
+        if outcome.code.startswith(LACKS_PERMISSION):
+            self._misfit = seen
+        logger.warning("%s", seen, extra={"fields": {"gateway": self._name, "code": outcome.code}})
 
 
 def payload(wish: Wish) -> dict[str, object]:

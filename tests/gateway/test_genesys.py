@@ -8,6 +8,7 @@ from relay.core.outcome import CoolOff, Expired, Failure, Refused, Shown, Unreac
 from relay.gateway.genesys import payload
 from relay.gateway.port import HealthState, Liveness
 from relay.sandbox.chaos import Forced
+from relay.sandbox.platform import StandInPlatform
 from tests.gateway.cloud_rig import CloudRig, agent_id, cloud_rig
 from tests.gateway.rig import CALM, now_ms
 
@@ -142,6 +143,23 @@ async def test_an_identity_that_may_type_is_told_that_there_is_no_such_conversat
         await asyncio.sleep(1)
         assert [each.status for each in it.platform.arrivals] == [404]
         assert it.gateway.health().state is HealthState.OK
+
+
+async def test_a_403_that_names_no_permission_is_logged_and_degrades_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with cloud_rig(probe_at_start=True) as it:
+        it.platform.mischief.force(Forced(status=403, body={"code": "not.authorized", "message": "no"}))
+        await asyncio.sleep(1)
+        assert it.gateway.health().state is HealthState.OK
+        assert "typing was answered 403" in caplog.text
+
+
+async def test_the_log_in_goes_to_its_own_host() -> None:
+    async with StandInPlatform(CALM) as elsewhere, cloud_rig(login_url=elsewhere.base_url) as it:
+        await it.show(it.by_leg)
+        assert elsewhere.identity.granted >= 1
+        assert it.platform.identity.granted == 0
 
 
 async def test_an_accepted_call_proves_the_trial_wrong() -> None:
