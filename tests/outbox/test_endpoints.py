@@ -46,7 +46,7 @@ async def lanes(
     """A room without its upkeep, whose mark each second is a commit: days would take minutes."""
     disk = LoopDisk(folder)
     disk.filters = {name: Filter(events=one.events) for name, one in endpoints.items()}
-    store = await disk.open(max_rows=100_000)
+    store = await disk.open(max_rows=30_000)
     dispatcher = Dispatcher(store, targets_of(endpoints), wall=disk.wall, listener=listener or Listener())
     store.on_work = dispatcher.wake
     rows = await store.endpoints()
