@@ -46,7 +46,8 @@ def serve(config: Path | None) -> None:
 def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
     """Run a stand-in messaging platform: the Guest API, unreliable as the real one, with a record of arrivals.
 
-    Its switches: POST /sandbox/chaos; what it saw: GET /sandbox/arrivals, /sandbox/visible/{sessionId}.
+    Its switches: POST /sandbox/chaos; what it saw: GET /sandbox/arrivals, /sandbox/visible/{sessionId};
+    what a guest sees of it, in a browser: /guest/{sessionId}.
     """
     from relay.sandbox.chaos import scaled  # noqa: PLC0415 - the relay itself needs no sandbox
     from relay.sandbox.serve import serve_sandbox  # noqa: PLC0415 - as above

@@ -62,6 +62,15 @@ async def test_with_a_display_of_six_seconds_nothing_lapses_however_long_somebod
         assert it.statuses() == {200}
 
 
+async def test_failures_are_calls_too_and_no_minute_has_more_than_twelve_of_either() -> None:
+    chaos = CALM.changed(seed=5, rate_429=0.05, rate_5xx=0.05, latency_ms=300, token_life_s=60)
+    async with cloudy(chaos) as it:
+        await typed(it, steady(5))
+        arrived = [arrival.at - it.began for arrival in it.platform.arrivals]
+        assert it.statuses() == {200, 429, 503}
+        assert most_in_a_minute(arrived) <= 12
+
+
 async def test_forty_busy_conversations_share_one_client_fairly_and_provoke_no_429() -> None:
     async with cloudy() as it:
         for number in range(1, 41):
