@@ -138,7 +138,7 @@ class _Writing:
             "requestBody": {"required": True, "content": self._content(route.bodies)}
             if route.bodies
             else None,
-            "responses": {str(answer.status): self._answer(answer) for answer in route.answers},
+            "responses": {str(answer.status): self._answer(answer) for answer in _sorted(route.answers)},
             "security": [{name: []} for name in route.proofs],
         }
         return {name: part for name, part in parts.items() if part or name == "security"}
@@ -202,6 +202,10 @@ class _Writing:
 
     def _schema(self, shape: Shape) -> Tree:
         return shape if isinstance(shape, dict) else self._schemas[id(shape)]
+
+
+def _sorted(answers: Iterable[Answer]) -> list[Answer]:
+    return sorted(answers, key=lambda answer: answer.status)
 
 
 def _with_path(route: Route) -> list[Parameter]:

@@ -191,7 +191,7 @@ def _table(caption: str, rows: Iterable[shown.Row]) -> str:
     ]
     head = "<tr><th scope=col>Field</th><th scope=col>Value</th><th scope=col>Meaning</th></tr>"
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="fields">'
         f"<caption>{escape(caption)}</caption>{head}{''.join(lines)}</table></div>"
         if lines
         else ""
