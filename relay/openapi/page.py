@@ -140,7 +140,7 @@ def _groups(document: Document) -> Iterator[_Group]:
 def _route(verb: str, path: str, operation: Tree, document: Document) -> _Entry:
     components = document["components"]["schemas"]
     parts = [
-        f"<p><strong>{escape(operation['summary'])}.</strong> {_inline(operation['description'])}</p>",
+        f"<p><strong>{escape(operation['summary'])}.</strong> {_inline(operation.get('description', ''))}</p>",
         _proofs(operation, document),
         _parameters(operation, components),
         _bodies(operation, components),
@@ -154,7 +154,7 @@ def _hook(name: str, operation: Tree, components: Tree) -> _Entry:
     form = operation["requestBody"]["content"]["application/json"]
     example = wire.dumps_pretty(form["examples"]["usual"]["value"]).decode().rstrip()
     parts = [
-        f"<p>{_inline(operation['description'])}</p>",
+        f"<p>{_inline(operation.get('description', ''))}</p>",
         _table(f"data of {name}", shown.rows(form["schema"]["properties"]["data"], components)),
         _sample(f"an event {name}", example),
     ]

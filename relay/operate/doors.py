@@ -10,6 +10,7 @@
     POST /v1/sessions/{id}/purge                         forget all that was recorded of a session
     POST /v1/endpoints/{name}/pause  /resume  /test      hold a tracker's deliveries, take it back, try it now
     POST /v1/reload                                      read the settings again
+    GET /openapi.json  /docs                             all of this, told
 
 The host rule is the public listener's: no page of another origin gets in, nor a request from another machine.
 """
@@ -37,6 +38,7 @@ from relay.observe.series import (
     OUTBOX_DELIVERIES,
     OUTBOX_OLDEST,
 )
+from relay.operate.api import operator_documents
 from relay.operate.audit import AuditDoors
 from relay.operate.endpoints import EndpointDoors
 from relay.operate.letters import LetterDoors
@@ -80,6 +82,7 @@ class OperatorDoors:
             "/v1/attempts": letters.endpoints_attempts,
             "/v1/why": letters.why,
             "/v1/endpoints": endpoints.all,
+            **{path: methods["GET"] for path, methods in operator_documents().items()},
         }
         self._things: dict[str, Deed] = {
             rf"/v1/deliveries/{ONE}": letters.one,
@@ -96,6 +99,12 @@ class OperatorDoors:
             r"/v1/endpoints/(?P<what>[a-z0-9-]{1,64})/test": endpoints.test,
             r"/v1/(?P<what>reload)": self._read_again,
         }
+
+    @property
+    def served(self) -> dict[str, str]:
+        """The pattern of every path and its method, for whoever compares the doors with what is told of them."""
+        reads = [*map(re.escape, self._doors), *self._things]
+        return dict.fromkeys(reads, "GET") | dict.fromkeys(self._deeds, "POST")
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:

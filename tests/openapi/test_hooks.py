@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from relay import wire
 from relay.core.engagement import Broadcast, Fact, Reason, Suppressed, Transition, event_data, event_type
 from relay.core.indicator import Cause, Indicator
+from relay.core.notice import Kind, Notice, disabled
 from relay.openapi.document import Told, document
 from relay.openapi.hooks import HOOKS
 
@@ -43,6 +44,8 @@ FACTS: list[Fact] = [
     *(attempt(success=True, cause=cause) for cause in Cause),
     attempt(success=False),
     Suppressed(KEY, "g-17", "crm", Indicator.TYPING, "muted", AT),
+    *(Notice(kind, "tracker", "it answered 503", AT, AT, 4, 4, "msg_1", "session.typing") for kind in Kind),
+    disabled("tracker", "it answered 410", AT, AT),
 ]
 
 

@@ -51,6 +51,7 @@ class House:
     health: Health = field(default_factory=lambda: Health(0.0, (Check("outbox", is_ok=True),)))
     url: str = ""
     reload_problem: str | None = None
+    served: Mapping[str, str] = field(default_factory=dict)
 
     async def reload(self) -> tuple[int, tuple[str, ...]]:
         if self.reload_problem:
@@ -113,6 +114,7 @@ async def house_at(folder: Path) -> AsyncIterator[House]:
         await assembly.start()
         house = House(assembly, platform, receiver, http)
         doors = OperatorDoors(Operations(), assembly, health=lambda: house.health, reload=house.reload)
+        house.served = doors.served
         runner = web.ServerRunner(web.Server(doors, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from relay.ingest.api import LINES, public_document
+from relay.operate.api import operator_document
 from tests.ingest.house import sure
 
 CONFIG = """
@@ -40,9 +41,10 @@ adapter = "mapping"
 mapping = {{sessionId = "sessionId", type = "type", guestId = "guestId"}}
 {key}
 """
-SCHEMA = schemathesis.openapi.from_dict(public_document())
-PLATFORM_IS_AWAY = {502, 503, 504}
-"""What a direct order is answered where no platform listens: told of in the document, and no fault of the relay's."""
+PUBLIC = schemathesis.openapi.from_dict(public_document())
+OPERATIONS = schemathesis.openapi.from_dict(operator_document())
+AWAY = {"/v1/broadcasts": {502, 503, 504}, "/readyz": {503}}
+"""What is answered where no platform listens: told of in the document, and no fault of the relay's."""
 EXAMPLES = int(os.environ.get("RELAY_API_EXAMPLES", "15"))
 
 
@@ -52,7 +54,8 @@ def lines(_ctx: object, value: object) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def relay_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Its two addresses."""
     home: Path = tmp_path_factory.mktemp("api")
     toml = sure("desk").toml
     config = CONFIG.format(key=toml).replace(":memory:", str(home / "relay.db"))
@@ -69,7 +72,7 @@ def relay_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("ready "), line
-        yield dict(part.split("=", 1) for part in line.split()[1:])["public"]
+        yield dict(part.split("=", 1) for part in line.split()[1:])
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -77,22 +80,35 @@ def relay_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.stdout.close()
 
 
-@SCHEMA.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-def test_whatever_is_asked_is_answered_as_the_document_says(case: Case[Any], relay_url: str) -> None:
-    response = case.call(
-        base_url=relay_url, headers={"Authorization": f"Bearer {sure('desk').key}"}, timeout=10
-    )
+def judged(case: Case[Any], url: str) -> None:
+    response = case.call(base_url=url, headers={"Authorization": f"Bearer {sure('desk').key}"}, timeout=10)
     checks = [
         status_code_conformance,
         content_type_conformance,
         response_schema_conformance,
         response_headers_conformance,
     ]
-    if response.status_code not in PLATFORM_IS_AWAY or case.path != "/v1/broadcasts":
+    if response.status_code not in AWAY.get(case.path, ()):
         checks.append(not_a_server_error)
     case.validate_response(response, checks=checks)
+
+
+ASKED = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@PUBLIC.parametrize()
+@ASKED
+def test_whatever_is_asked_is_answered_as_the_document_says(case: Case[Any], relay: dict[str, str]) -> None:
+    judged(case, relay["public"])
+
+
+@OPERATIONS.parametrize()
+@ASKED
+def test_whatever_an_operator_asks_is_answered_as_the_document_says(
+    case: Case[Any], relay: dict[str, str]
+) -> None:
+    judged(case, relay["operations"])
