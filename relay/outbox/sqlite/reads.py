@@ -108,9 +108,12 @@ class Reads:
         return list(map(_audit, self._connection.execute(AUDIT, asked))), first if first > 0 else None
 
     def _stretch(self, table: str, below: int | None) -> tuple[int, int]:
-        """(first key, one past the last) of what is looked through in one go, from the newest row down."""
-        if below is None:
-            below = 1 + (self._connection.execute(f"SELECT max(id) FROM {table}").get or 0)  # noqa: S608 - our names
+        """(first key, one past the last) of what is looked through in one go, from the newest row down.
+
+        A `below` past the newest row is that row's: what is not there is not walked through.
+        """
+        newest: int = 1 + (self._connection.execute(f"SELECT max(id) FROM {table}").get or 0)  # noqa: S608 - our names
+        below = newest if below is None else min(below, newest)
         return max(0, below - STRETCH_ROWS), below
 
     def open_sessions(self, limit: int) -> list[OpenSession]:
