@@ -45,7 +45,7 @@ MAPPED = compiled(
 READERS: dict[str, Callable[[bytes], Any]] = {
     "event": READER.one,
     "array": READER.array,
-    "lines": READER.lines,
+    "line": lambda body: READER.line(body, index=3),
     "order": read_order,
     "genesys-open": lambda body: genesys_open.read(body, genesys_open.PATHS),
     "chatwoot": lambda body: chatwoot.read(body, chatwoot.PATHS),
