@@ -12,6 +12,7 @@ from relay.cli.configuring import config_group, keys_group
 from relay.cli.dead_letters import dlq_group
 from relay.cli.delivering import endpoints_group
 from relay.cli.demonstrating import demo
+from relay.cli.examining import doctor
 from relay.cli.inquiring import audit, why
 from relay.cli.listening import listen
 from relay.cli.ordering import broadcast
@@ -25,6 +26,6 @@ def main() -> None:
 
 
 for command in (
-    serve, demo, sandbox, listen, broadcast, dlq_group, endpoints_group, why, audit, config_group, keys_group, healthcheck,
+    serve, demo, sandbox, listen, broadcast, dlq_group, endpoints_group, why, audit, config_group, doctor, keys_group, healthcheck,
 ):  # fmt: skip
     main.add_command(command)

@@ -1,0 +1,80 @@
+"""This machine, as far as a relay depends on it: settings that fit, a parser, files enough, names, a clock."""
+
+import resource
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+
+from relay.core.moments import UnixMs, rfc3339
+from relay.doctor.finding import Finding, fail, ok, warn
+from relay.errors import SettingsError
+from relay.ingest.listener import assert_compiled_parser
+from relay.prerequisites import refuse_unusable
+from relay.settings.models import Settings
+
+FEW_FILES = 4096
+"""Four fifths of the limit are callers' connections; a desktop each, or a stream each, is soon a thousand."""
+
+EARLIEST: UnixMs = 1_764_000_000_000
+"""November 2025. A machine that believes it is earlier has lost its clock's battery."""
+
+KNOWN_NAMES = frozenset({"RELAY_CONFIG", "RELAY_OPERATIONS_URL"})
+
+
+def usable(settings: Settings) -> Iterator[Finding]:
+    """Whether a relay would start with these settings, and whether they are likely to be meant."""
+    try:
+        refuse_unusable(settings)
+    except SettingsError as why:
+        for line in str(why).splitlines():
+            where, _, words = line.partition(": ")
+            yield fail("settings", f"{where} cannot be used", words or line)
+    else:
+        yield ok("settings", "a relay would start with them")
+    if not settings.endpoints:
+        yield warn(
+            "settings",
+            "no endpoint is configured: events are told to nobody",
+            "set WEBHOOK_URL, or [endpoints.NAME]",
+        )
+
+
+def parser() -> Finding:
+    try:
+        assert_compiled_parser()
+    except SettingsError as why:
+        seen, _, fix = str(why).partition(": ")
+        return fail("HTTP parser", seen, fix)
+    return ok("HTTP parser", "compiled")
+
+
+def names(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Of variables that look like ours and are read by nobody. Those with `__` are refused when settings are read."""
+    for name in sorted(environ):
+        if name.startswith("RELAY_") and "__" not in name and name not in KNOWN_NAMES:
+            near = get_close_matches(name, KNOWN_NAMES, n=1, cutoff=0.8)
+            fix = (
+                f"did you mean {near[0]}?"
+                if near
+                else "a setting is named as in RELAY_SERVER__PORT; else ignore this"
+            )
+            yield warn("environment", f"{name} is read by nobody", fix)
+
+
+def files(soft: int | None = None) -> Finding:
+    """`soft`: the process's limit of open files, unless given the one in force."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if soft is None else soft
+    if limit < FEW_FILES:
+        fix = "raise it for the relay's user: ulimit -n 65536, or LimitNOFILE= in its unit"
+        return warn("file limit", f"{limit} open files, four fifths of them for callers", fix)
+    return ok("file limit", f"{limit} open files")
+
+
+def clock(wall: UnixMs, *, newest_write: UnixMs | None) -> Finding:
+    """`newest_write`: when the outbox's file was last written by this clock."""
+    fix = "set this machine's clock (NTP) before the relay starts: events carry its time"
+    if wall < EARLIEST:
+        return fail("clock", f"it says {rfc3339(wall)}", fix)
+    if newest_write is not None and newest_write > wall + 1000:
+        behind_s = (newest_write - wall) // 1000
+        return fail("clock", f"it is {behind_s} s behind the outbox's newest write", fix)
+    return ok("clock", f"it says {rfc3339(wall)}")

@@ -1,0 +1,89 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from relay.doctor import files
+from relay.doctor.finding import Level
+from relay.outbox.holder import Hold
+from relay.settings import load
+from relay.settings.models import Outbox
+
+MIB = 1_048_576
+
+
+@pytest.mark.parametrize(
+    ("bits", "level"),
+    [(0o100600, Level.OK), (0o100640, Level.OK), (0o100644, Level.WARN), (0o100602, Level.FAIL)],
+)
+def test_what_everybody_may_read_is_doubtful_and_what_everybody_may_change_is_wrong(
+    bits: int, level: Level
+) -> None:
+    assert files.mode(Path("relay.toml"), bits).level is level
+
+
+def test_every_file_a_secret_came_from_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text('[gateways.guest]\nclient_id = "i"\nclient_secret = "s"\n')
+    (tmp_path / ".env").write_text("WEBHOOK_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+    (tmp_path / "id").write_text("not a secret")
+    (tmp_path / "second").write_text("s2")
+    environ = {
+        "GENESYS_API_BASE_URL": "http://127.0.0.1:1",
+        "WEBHOOK_URL": "http://127.0.0.1:1/",
+        "RELAY_GATEWAYS__OTHER__CLIENT_ID_FILE": "id",
+        "RELAY_GATEWAYS__OTHER__CLIENT_SECRET_FILE": "second",
+    }
+    config = Path("relay.toml")
+    settings = load(config, environ, tmp_path)
+    found = files.holding_secrets(settings, config, environ, tmp_path)
+    assert {path.name for path in found} == {"relay.toml", ".env", "second"}
+
+
+def test_a_file_that_holds_no_secret_may_be_read_by_all(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text("[server]\nport = 8081\n")
+    config = Path("relay.toml")
+    settings = load(config, {}, tmp_path)
+    assert list(files.modes(settings, config, {}, tmp_path)) == []
+
+
+def test_an_outbox_is_looked_at_without_making_it(tmp_path: Path) -> None:
+    found = list(files.outbox(Outbox(max_bytes=MIB, attempts_bytes=MIB), tmp_path))
+    assert {each.level for each in found} <= {Level.OK, Level.WARN}, "a slow disk is a warning"
+    assert "held by nobody" in found[0].seen
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_holds_the_outbox_is_said_and_left_alone(tmp_path: Path) -> None:
+    hold = Hold.take(tmp_path / "typing-relay.db")
+    found = next(files.outbox(Outbox(), tmp_path))
+    assert f"process {os.getpid()}" in found.seen
+    hold.release()
+    assert "held by nobody" in next(files.outbox(Outbox(), tmp_path)).seen
+    Hold.take(tmp_path / "typing-relay.db").release()
+
+
+def test_an_outbox_that_cannot_be_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (found,) = files.outbox(Outbox(path=Path("nowhere/at/all.db")), tmp_path)
+    assert (found.level, "outbox.path" in found.fix) == (Level.FAIL, True)
+    (tmp_path / "letter.db").write_text("Dear Sir or Madam,")
+    levels = [each.level for each in files.outbox(Outbox(path=Path("letter.db")), tmp_path)]
+    assert Level.FAIL in levels
+
+
+def test_a_disk_with_less_room_than_the_outbox_may_take_is_doubtful() -> None:
+    assert files.room(100 * MIB, wanted_bytes=100 * MIB).level is Level.OK
+    assert files.room(100 * MIB - 1, wanted_bytes=100 * MIB).level is Level.WARN
+
+
+def test_a_slow_disk_is_doubtful() -> None:
+    assert [files.fsync(took_ms).level for took_ms in (50.0, 50.1)] == [Level.OK, Level.WARN]
+
+
+def test_the_newest_write_is_the_journals_too(tmp_path: Path) -> None:
+    assert files.newest_write(Outbox(), tmp_path) is None
+    (tmp_path / "typing-relay.db").touch()
+    later = time.time_ns() + 10**9
+    (tmp_path / "typing-relay.db-wal").touch()
+    os.utime(tmp_path / "typing-relay.db-wal", ns=(later, later))
+    assert files.newest_write(Outbox(), tmp_path) == later // 1_000_000
