@@ -14,12 +14,13 @@ import hashlib
 import hmac
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from relay import wire
 from relay.core.ids import UUID_PATTERN
@@ -61,7 +62,8 @@ class From(_Asked):
 
 class Channel(_Asked):
     from_: From = Field(alias="from")
-    time: AwareDatetime
+    time: datetime
+    """With a zone or without: the official SDK writes what its caller gave it."""
 
 
 class Event(_Asked):
