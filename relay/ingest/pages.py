@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from aiohttp import hdrs, web
 
+from relay.ingest.answers import SERVER
+
 R = TypeVar("R", bound=web.StreamResponse)
 
 _ASKED_AGAIN_AFTER_S = "600"
@@ -20,7 +22,7 @@ def is_preflight(request: web.BaseRequest) -> bool:
 
 def preflight(page: str) -> web.Response:
     """Yes, to a page that is listed (Fetch standard, section 3.2)."""
-    response = web.Response(status=204)
+    response = web.Response(status=204, headers={hdrs.SERVER: SERVER})
     response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = hdrs.METH_POST
     response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = "authorization, content-type"
     response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = _ASKED_AGAIN_AFTER_S

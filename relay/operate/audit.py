@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from relay import wire
-from relay.ingest.answers import reply
+from relay.ingest.answers import SERVER, reply
 from relay.operate.queries import before_of, limit_of, rows_of, since_of
 from relay.operate.views import audit_view
 from relay.outbox.letters import Letters
@@ -36,7 +36,7 @@ class AuditDoors:
         return reply(200, {"audit": [audit_view(row) for row in rows]} | more)
 
     async def _export(self, request: web.BaseRequest, selection: AuditSelection) -> web.StreamResponse:
-        response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: NDJSON})
+        response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: NDJSON, hdrs.SERVER: SERVER})
         pages = self._letters.audit_pages(selection)
         first: list[AuditRow] = await anext(
             pages, []

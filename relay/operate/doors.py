@@ -21,13 +21,13 @@ from contextlib import suppress
 from functools import partial
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from relay import __version__
 from relay.assembly import Assembly
 from relay.core.delivery import State
 from relay.errors import Rejected, RelayError, SettingsError, Unavailable
-from relay.ingest.answers import problem, refusal, reply
+from relay.ingest.answers import SERVER, problem, refusal, reply
 from relay.ingest.hosts import HostRule
 from relay.ingest.refusals import WrongMethod
 from relay.observe.health import Health
@@ -139,7 +139,7 @@ class OperatorDoors:
         with suppress(RelayError):  # a disk in trouble is when the other figures are wanted most
             await self._look_at_the_outbox()
         content_type, text = self._assembly.metrics.render()
-        return web.Response(body=text, headers={"Content-Type": content_type})
+        return web.Response(body=text, headers={hdrs.CONTENT_TYPE: content_type, hdrs.SERVER: SERVER})
 
     async def _look_at_the_outbox(self) -> None:
         depth = await self._assembly.outbox.depth()

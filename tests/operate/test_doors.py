@@ -239,3 +239,9 @@ async def test_a_refused_reload_says_why(house: House) -> None:
     house.reload_problem = "server.port: only a restart takes it over"
     reply = await house.ask("/v1/reload", "POST")
     assert (reply.status, reply.value["detail"]) == (422, house.reload_problem)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/v1/audit", "/v1/sessions", "/nowhere", "/docs"])
+@pytest.mark.parametrize("accept", ["*/*", "application/x-ndjson"])
+async def test_no_answer_says_what_it_is_built_with(house: House, path: str, accept: str) -> None:
+    assert (await house.ask(path, Accept=accept)).headers["Server"] == "typing-relay"
