@@ -17,6 +17,7 @@ from relay.cli.common import (
     run_loop,
     settings_read,
 )
+from relay.core.ids import is_uuid
 
 if TYPE_CHECKING:
     from relay.doctor.finding import Finding
@@ -39,6 +40,7 @@ def doctor(
 
     Exit code 1 where something failed, 2 where the settings cannot be read.
     """
+    _check_asked(agent, deployment, is_online=is_online)
     from relay.doctor.finding import is_well  # noqa: PLC0415 - loads the server's modules
     from relay.doctor.round import offline, online  # noqa: PLC0415 - as above
 
@@ -54,6 +56,15 @@ def doctor(
     _print(found, as_json=as_json)
     if not is_well(found):
         sys.exit(NO)
+
+
+def _check_asked(agent: str | None, deployment: str | None, *, is_online: bool) -> None:
+    if (agent or deployment) and not is_online:
+        raise click.UsageError("--agent and --deployment are for --online")
+    if agent is not None and not is_uuid(agent):
+        raise click.UsageError("--agent: an agent's user id, a UUID, is wanted")
+    if deployment is not None and not is_uuid(deployment):
+        raise click.UsageError("--deployment: a deployment's id, a UUID, is wanted")
 
 
 def _print(found: "list[Finding]", *, as_json: bool) -> None:

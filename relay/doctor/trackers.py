@@ -7,8 +7,8 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 
 from yarl import URL
@@ -22,6 +22,9 @@ from relay.settings.endpoint import Endpoint
 WAY_S = 5.0
 EXPIRY_WARN_DAYS = 14
 DAY_MS = 86_400_000
+
+Info = tuple[int, int, int, str, tuple[object, ...]]
+"""An address as the resolver tells it."""
 
 
 async def way_to(name: str, endpoint: Endpoint, *, wall: UnixMs) -> Finding:
@@ -66,13 +69,10 @@ async def _tried(about: str, endpoint: Endpoint, wall: UnixMs) -> Finding:
         return fail(
             about, f"its address is {why}", "if deliveries should go there, name its network in allow_cidrs"
         )
-    async with _connected(
-        open_ones[0], _context(endpoint) if url.scheme == "https" else None, host
-    ) as writer:
+    context = _context(endpoint) if url.scheme == "https" else None
+    async with connected_to_one_of(open_ones, context, host) as writer:
         secured: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
-        if secured is None:
-            return ok(about, "it accepts connections")
-        return _certificate(about, secured, wall)
+        return ok(about, "it accepts connections") if secured is None else _certificate(about, secured, wall)
 
 
 def _context(endpoint: Endpoint) -> ssl.SSLContext:
@@ -81,9 +81,24 @@ def _context(endpoint: Endpoint) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def _connected(
-    info: tuple[int, int, int, str, tuple[object, ...]], context: ssl.SSLContext | None, host: str
+async def connected_to_one_of(
+    infos: Sequence[Info], context: ssl.SSLContext | None, host: str
 ) -> AsyncIterator[asyncio.StreamWriter]:
+    """The first address that accepts; raises OSError with the last one's reason where none does."""
+    *others, last = infos
+    for info in others:
+        with suppress(OSError):  # no IPv6 on this machine, or nobody on that one of the name's addresses
+            writer = await _connected(info, context, host)
+            break
+    else:
+        writer = await _connected(last, context, host)
+    try:
+        yield writer
+    finally:
+        writer.transport.abort()  # nothing was said, so there is nothing to end politely
+
+
+async def _connected(info: Info, context: ssl.SSLContext | None, host: str) -> asyncio.StreamWriter:
     """To the very address that was judged: a second look-up may be answered differently."""
     family, kind, protocol, _, address = info
     connection = socket.socket(family, kind, protocol)
@@ -96,10 +111,7 @@ async def _connected(
     except BaseException:
         connection.close()
         raise
-    try:
-        yield writer
-    finally:
-        writer.transport.abort()  # nothing was said, so there is nothing to end politely
+    return writer
 
 
 def _certificate(about: str, secured: ssl.SSLObject, wall: UnixMs) -> Finding:

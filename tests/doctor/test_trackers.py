@@ -1,14 +1,16 @@
 """The way to a tracker, on real sockets with real certificates."""
 
 import asyncio
+import socket
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import trustme
 
 from relay.doctor.finding import Finding, Level
-from relay.doctor.trackers import way_to
+from relay.doctor.trackers import connected_to_one_of, way_to
 from relay.settings.endpoint import Endpoint
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -86,3 +88,21 @@ async def test_a_certificate_must_be_known_and_may_not_end_soon(tmp_path: Path) 
 
 async def test_behind_a_proxy_nothing_is_tried() -> None:
     assert (await way("https://tracker.example/", proxy="http://proxy.example:3128")).level is Level.WARN
+
+
+async def test_of_a_names_addresses_the_one_that_accepts_is_enough() -> None:
+    """`localhost` is ::1 first where there is IPv6, and a tracker may listen on 127.0.0.1 alone."""
+    gone, closed_port, _ = await listening()
+    gone.close()
+    await gone.wait_closed()
+    server, port, book = await listening()
+    kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+    closed, accepting = (*kind, ("127.0.0.1", closed_port)), (*kind, ("127.0.0.1", port))
+    async with server:
+        for infos in ([closed, accepting], [accepting, closed]):
+            async with connected_to_one_of(infos, None, "tracker.example"):
+                pass
+            assert await book.get() == b""
+    with pytest.raises(ConnectionRefusedError):
+        async with connected_to_one_of([closed, closed], None, "tracker.example"):
+            pass

@@ -1,5 +1,7 @@
 """`typing-relay doctor`, as somebody at a terminal runs it before and while a relay runs."""
 
+import pytest
+
 from relay import wire
 from tests.whole.process import run
 from tests.whole.test_refusing_to_start import COMPLETE
@@ -52,3 +54,19 @@ async def test_settings_that_cannot_be_read_are_no_findings(town: Town) -> None:
     ran = await run(town.home, COMPLETE | {"RELAY_SERVER__PORT": "eighty"}, "doctor", "--json")
     assert (ran.code, ran.out) == (2, "")
     assert "RELAY_SERVER__PORT" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--deployment", "11111111-1111-4111-8111-111111111111"),
+        ("--online", "--deployment", ".."),
+        ("--online", "--agent", "me"),
+    ],
+)
+async def test_what_cannot_be_asked_is_said_before_anything_is(
+    town: Town, arguments: tuple[str, ...]
+) -> None:
+    ran = await run(town.home, town.environ, "doctor", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Traceback" not in ran.err
