@@ -15,6 +15,8 @@ from relay.outbox.letters import Done
 from relay.outbox.rows import AttemptSelection, Pick, Selection
 
 LONGEST_ID: Final = 128
+LONGEST_KEY: Final = 18
+"""Digits: what the outbox's file can hold as a number."""
 
 
 class LetterDoors:
@@ -139,6 +141,7 @@ def _place(said: str | None) -> tuple[int, int] | None:
     if said is None:
         return None
     delivery, _, number = said.partition(".")
-    if not (said.isascii() and len(said) <= 30 and delivery.isdigit() and number.isdigit()):
+    is_place = all(part.isascii() and part.isdigit() and len(part) <= LONGEST_KEY for part in (delivery, number))
+    if not is_place:
         raise Rejected(422, "Invalid query", "before: wanted `next` of the page before")
     return int(delivery), int(number)

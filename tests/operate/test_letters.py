@@ -244,3 +244,17 @@ async def test_why_says_that_an_event_is_not_known(house: House, event: str) -> 
 def test_a_receivers_answer_cannot_move_an_operators_cursor() -> None:
     assert plain_text(b"ok\n\x1b[2J\xff") == "ok\n\ufffd[2J\ufffd"
     assert plain_text("a\u202eb".encode()) == "a\ufffdb"
+
+
+@pytest.mark.parametrize("path", ["/v1/deliveries?", "/v1/audit?", "/v1/attempts?endpoint=tracker&"])
+async def test_a_page_before_a_key_that_is_far_to_come_is_the_first_page(house: House, path: str) -> None:
+    """Not a search down from there, twenty thousand keys at a time."""
+    first = (await house.ask(path)).value
+    far = "before=999999999999999999" + (".1" if "attempts" in path else "")
+    async with asyncio.timeout(5):
+        assert (await house.ask(path + far)).value == first
+
+
+async def test_a_place_that_no_file_can_hold_is_refused(house: House) -> None:
+    assert (await house.ask(f"/v1/attempts?endpoint=tracker&before={'9' * 20}.1")).status == 422
+    assert (await house.ask(f"/v1/attempts?endpoint=tracker&before=1.{'9' * 20}")).status == 422
