@@ -3,7 +3,7 @@
 Runs inside the writer's transaction. The statements run once per batch, each over all of its rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import apsw
 
 from relay import wire
-from relay.core.delivery import State
+from relay.core.delivery import Filter, State
 from relay.core.engagement import Broadcast, Fact, Suppressed, Transition, event_data, event_type
 from relay.core.indicator import SessionKey
 from relay.core.moments import UnixMs, rfc3339
@@ -63,6 +63,13 @@ class Lost(NamedTuple):
     numbers: int
 
 
+class Addressing(NamedTuple):
+    """The facts after it are for these endpoints, on these terms."""
+
+    filters: Mapping[str, Filter]
+    terms: Mapping[str, Terms]
+
+
 @dataclass(slots=True)
 class Batch:
     """Rows on their way into the file; of `limited` the order matters. `body_bytes` is what `due` and `limited` weigh."""
@@ -108,7 +115,7 @@ class Recorder:
         self.shortage: Shortage | None = None
         self._note_shortage(None)
 
-    def append(self, facts: Sequence[Fact | Lost]) -> list[Recorded | NoRoom]:
+    def append(self, facts: Sequence[Fact | Lost | Addressing]) -> list[Recorded | NoRoom]:
         now = self._wall()
         self._audit([fact for fact in facts if isinstance(fact, Broadcast)])
         batch = Batch(now, self._room())
@@ -127,7 +134,10 @@ class Recorder:
             return None
         return self._limits.words(limit)
 
-    def _record(self, fact: Fact | Lost, batch: Batch) -> Recorded | NoRoom:
+    def _record(self, fact: Fact | Lost | Addressing, batch: Batch) -> Recorded | NoRoom:
+        if isinstance(fact, Addressing):
+            self._roster.use(*fact)
+            return Recorded(None, None)
         if isinstance(fact, Lost):
             return Recorded(None, self._numbers.take(Step(fact.key, None, "", None, fact.numbers), batch.now))
         event, endpoints = self._addressed(fact)

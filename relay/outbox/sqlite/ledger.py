@@ -158,12 +158,6 @@ class Ledger:
         self._connection.executemany(SET_MARK, marks)
         return [None] * len(marks)
 
-    def address(self, rosters: Sequence[tuple[Mapping[str, Filter], Mapping[str, Terms]]]) -> list[None]:
-        """A kind of write, so that it falls between two facts: from now on these endpoints are told, on these terms."""
-        for filters, terms in rosters:
-            self._roster.use(filters, terms)
-        return [None] * len(rosters)
-
     def say_goodbye(self, _: Sequence[None]) -> list[None]:
         """A kind of write: nothing is sent any more, as of now."""
         return self.mark([(ALIVE_UNTIL, self._wall()), (CLEAN_STOP, 1)])[:1]

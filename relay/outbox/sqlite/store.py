@@ -9,8 +9,7 @@ alone, so at the next start they are nobody's and are given back.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Self, TypeVar
@@ -19,8 +18,7 @@ import apsw
 
 from relay.core.delivery import LIVE, Filter, State
 from relay.core.endpoint import Standing
-from relay.core.engagement import Fact, Transition
-from relay.core.indicator import SessionKey
+from relay.core.engagement import Fact
 from relay.core.moments import UnixMs
 from relay.core.terms import Terms
 from relay.errors import OutboxFull, RelayError
@@ -41,10 +39,11 @@ from relay.outbox.rows import (
     Purged,
     Selection,
 )
-from relay.outbox.sqlite.append import Lost
+from relay.outbox.sqlite.append import Addressing, Lost
 from relay.outbox.sqlite.file import open_for_reading, translated
 from relay.outbox.sqlite.finds import Finds
 from relay.outbox.sqlite.ledger import ALIVE_UNTIL, Ledger, Options
+from relay.outbox.sqlite.owed import Owed
 from relay.outbox.sqlite.purge import Slice
 from relay.outbox.sqlite.reads import Reads
 from relay.outbox.sqlite.room import NoRoom
@@ -72,7 +71,7 @@ class SqliteStore:
         self._ledger = ledger
         self.on_work: Callable[[frozenset[str]], None] = lambda _: None
         self._listener = listener
-        self._lost: Counter[SessionKey] = Counter()
+        self._owed = Owed(options.max_queue)
         self._trouble: str | None = None
         reader = open_for_reading(options.path)
         self._reads, self._finds = Reads(reader), Finds(reader)
@@ -119,13 +118,12 @@ class SqliteStore:
 
     def append(self, fact: Fact) -> "asyncio.Future[Recorded]":
         if self._writer.waiting >= self._options.max_queue:
-            self._lose(fact)
+            self._owed.lose(fact)
             self._listener.on_refused("queue_full")
             raise OutboxFull(
                 f"{self._writer.waiting} writes wait for the outbox's disk, the most allowed: slow down"
             )
-        if self._lost:
-            self._own_up()
+        self._tell((*self._owed.addressing(), *self._owed.numbers()))
         return self._writer.submit(self._append, fact)
 
     async def claim(self, want: Want) -> Claimed:
@@ -150,9 +148,12 @@ class SqliteStore:
         return before
 
     def address(self, filters: Mapping[str, Filter], terms: Mapping[str, Terms]) -> None:
-        self._writer.submit(self._ledger.address, (filters, terms)).add_done_callback(_looked_at)
+        addressing = Addressing(filters, terms)
+        self._owed.said(addressing)
+        self._tell((addressing,))
 
     async def mark_alive(self, until: UnixMs) -> None:
+        self._tell(self._owed.addressing())
         await self._writer.submit(self._ledger.mark, (ALIVE_UNTIL, until))
 
     async def sweep(self) -> bool:
@@ -271,26 +272,18 @@ class SqliteStore:
         if endpoints:
             self.on_work(frozenset(endpoints))
 
-    def _refused(self, fact: Fact | Lost, why: RelayError) -> None:
+    def _refused(self, fact: Fact | Lost | Addressing, why: RelayError) -> None:
         if isinstance(why, NoRoom):
             self._listener.on_refused(why.limit.value)
             return
-        self._lose(fact)
-        if not isinstance(fact, Lost):
+        self._owed.lose(fact)
+        if not isinstance(fact, Lost | Addressing):
             self._listener.on_refused("disk_full" if isinstance(why, OutboxFull) else "write_failed")
 
-    def _lose(self, fact: Fact | Lost) -> None:
-        """Remembers that a session's number is used up; for `max_queue` sessions at most, past that no gap shows."""
-        if isinstance(fact, Transition | Lost) and (
-            fact.key in self._lost or len(self._lost) < self._options.max_queue
-        ):
-            self._lost[fact.key] += fact.numbers if isinstance(fact, Lost) else 1
-
-    def _own_up(self) -> None:
-        """Uses up the numbers of transitions that never reached the file, ahead of the next fact."""
-        lost, self._lost = self._lost, Counter()
-        for key, count in lost.items():
-            self._writer.submit(self._append, Lost(key, count)).add_done_callback(_looked_at)
+    def _tell(self, items: Sequence[Lost | Addressing]) -> None:
+        """In the order of the facts; what does not reach the file is owed."""
+        for item in items:
+            self._writer.submit(self._append, item).add_done_callback(_looked_at)
 
 
 def _looked_at(
