@@ -141,7 +141,9 @@ def _place(said: str | None) -> tuple[int, int] | None:
     if said is None:
         return None
     delivery, _, number = said.partition(".")
-    is_place = all(part.isascii() and part.isdigit() and len(part) <= LONGEST_KEY for part in (delivery, number))
+    is_place = all(
+        part.isascii() and part.isdigit() and len(part) <= LONGEST_KEY for part in (delivery, number)
+    )
     if not is_place:
         raise Rejected(422, "Invalid query", "before: wanted `next` of the page before")
     return int(delivery), int(number)

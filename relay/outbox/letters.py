@@ -9,6 +9,7 @@ go that would take longer than an operator waits: a call does `MOST` and says wh
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from relay.errors import OutboxFull
 from relay.outbox.rows import (
     AttemptRow,
     AttemptSelection,
@@ -51,7 +52,11 @@ class Letters:
         return await self._each(pick, _counted)
 
     async def replay(self, pick: Pick) -> Done:
-        """Sends dead letters once more, oldest first: same ids, same bytes, new budgets."""
+        """Sends dead letters once more, oldest first: same ids, same bytes, new budgets.
+
+        Ends early at the depth limit, which those that were no `exhausted` ones may reach; raises OutboxFull where
+        that left room for none.
+        """
 
         async def replayed(keys: tuple[int, ...]) -> int:
             return await self._store.replay_all(keys, pick.state)
@@ -113,8 +118,12 @@ class Letters:
         while left > 0 and found.go_on is not None:
             found = await self._store.picked(pick, after=found.go_on, most=min(SLICE, left))
             left -= len(found.keys)
-            if found.keys:
-                count += await deed(found.keys)
+            try:
+                count += await deed(found.keys) if found.keys else 0
+            except OutboxFull:
+                if count == 0:
+                    raise
+                return Done(count, is_more=True)
         return Done(count, is_more=await self._is_any(pick, found.go_on))
 
     async def _is_any(self, pick: Pick, after: int | None) -> bool:

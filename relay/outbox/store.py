@@ -197,7 +197,10 @@ class OutboxStore(Protocol):
         ...
 
     async def replay_all(self, deliveries: tuple[int, ...], state: State) -> int:
-        """`replay` for those still in `state`, in one commit: how many they were. Order is that of the deliveries."""
+        """`replay` for those still in `state`, in one commit: how many they were. Order is that of the deliveries.
+
+        Raises OutboxFull, and replays none, where they would pass the depth limit.
+        """
         ...
 
     async def purge(self, deliveries: tuple[int, ...], state: State | None) -> Purged:
@@ -216,7 +219,10 @@ class OutboxStore(Protocol):
         ...
 
     async def replay(self, delivery_id: int) -> bool:
-        """Gives a delivery that has ended a new budget; False where there is none such. Id and bytes stay."""
+        """Gives a delivery that has ended a new budget; False where there is none such. Id and bytes stay.
+
+        Raises OutboxFull at the depth limit; a dead letter has its room already.
+        """
         ...
 
     async def pause(self, endpoint: str) -> bool:

@@ -7,7 +7,8 @@ import pytest
 
 from relay.core.delivery import State, Trigger
 from relay.core.ids import uuid7_ms
-from relay.outbox.letters import Done, Letters
+from relay.errors import OutboxFull
+from relay.outbox.letters import SLICE, Done, Letters
 from relay.outbox.rows import AttemptSelection, AuditSelection, Pick, Purged, Selection
 from relay.outbox.store import Lease, OutboxStore
 from tests.conformance.outbox_store import (
@@ -26,6 +27,17 @@ async def ended(store: OutboxStore, *sessions: str, state: State = State.EXHAUST
     leases = []
     for session in sessions:
         await store.append(transition(session))
+        (lease,) = await claim(store)
+        await store.settle(settlement(lease, state))
+        leases.append(lease)
+    return leases
+
+
+async def reported(store: OutboxStore, count: int, state: State) -> list[Lease]:
+    """As `ended`, of a broadcast of each of so many sessions, which nobody else wants."""
+    leases = []
+    for number in range(count):
+        await store.append(broadcast(f"r{number}"))
         (lease,) = await claim(store)
         await store.settle(settlement(lease, state))
         leases.append(lease)
@@ -62,6 +74,38 @@ class LettersSuite:
         assert [one.event_id for one in again if one.key[1] == "a"] == [one.event_id for one in leases[:2]]
         assert {(one.event_id, one.body) for one in again} == {(one.event_id, one.body) for one in leases}
         assert {(one.number, one.attempts, one.trigger) for one in again} == {(2, 1, Trigger.REPLAY)}
+
+    async def test_a_replay_keeps_to_the_depth_limit(self, medium: Medium) -> None:
+        store = await medium.open(max_rows=2)
+        first, second = await reported(store, 2, State.EXPIRED)
+        await store.append(broadcast("waits"))
+        assert await store.replay(first.delivery_id)
+        with pytest.raises(OutboxFull, match=r"2 undelivered rows.*outbox\.max_rows"):
+            await store.replay(second.delivery_id)
+        with pytest.raises(OutboxFull):
+            await store.replay_all((second.delivery_id,), State.EXPIRED)
+        (row,) = await store.deliveries(Selection(State.EXPIRED))
+        assert row.delivery_id == second.delivery_id
+        await store.close(is_clean=True)
+
+    async def test_a_dead_letter_has_its_room_and_is_replayed_at_the_limit(self, medium: Medium) -> None:
+        store = await medium.open(max_rows=2)
+        first, second = await reported(store, 2, State.EXHAUSTED)
+        assert await store.replay(first.delivery_id)
+        assert await store.replay_all((second.delivery_id,), State.EXHAUSTED) == 1
+        await store.close(is_clean=True)
+
+    async def test_a_filtered_replay_ends_at_the_limit_and_says_that_more_are_left(
+        self, medium: Medium
+    ) -> None:
+        store = await medium.open(max_rows=SLICE + 1)
+        await reported(store, SLICE + 2, State.EXPIRED)
+        letters, pick = Letters(store), Pick(State.EXPIRED, "all")
+        assert await letters.replay(pick) == Done(SLICE, is_more=True)
+        with pytest.raises(OutboxFull):
+            await letters.replay(pick)
+        assert (await store.depth()).by_state[State.PENDING] == SLICE
+        await store.close(is_clean=True)
 
     async def test_a_filter_takes_only_what_agrees_in_every_part(
         self, store: OutboxStore, letters: Letters, medium: Medium

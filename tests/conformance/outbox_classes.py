@@ -16,7 +16,7 @@ from relay.core.delivery import COUNTS_AS_DEPTH, LEADS_TO, LIVE, State, Trigger
 from relay.core.indicator import Indicator
 from relay.core.terms import EPHEMERAL, SUPERSEDES, Terms, weight
 from relay.errors import OutboxFull
-from relay.outbox.rows import DeliveryRow, Selection
+from relay.outbox.rows import DeliveryRow, Depth, Selection
 from relay.outbox.store import Lease, OutboxStore, Want
 from tests.conformance.outbox_store import (
     LEASE_MS,
@@ -378,7 +378,7 @@ class ClassesLife(RuleBasedStateMachine):
         try:
             self.run(recorded(self.store, event, session=session))
         except OutboxFull:
-            depth = sum(before.by_state[state] for state in COUNTS_AS_DEPTH)
+            depth = _depth_of(before)
             wanted = 1 if event == "broadcast" else 2
             assert depth - len(waiting) + wanted > self.MAX_ROWS, "refused with room, or with room to be made"
 
@@ -409,8 +409,14 @@ class ClassesLife(RuleBasedStateMachine):
     @rule(pick=st.randoms(use_true_random=False))
     def replay(self, pick: Any) -> None:  # Any: hypothesis' own Random
         ended = [row for row in self._rows() if row.state not in LIVE]
-        if ended:
-            assert self.run(self.store.replay(pick.choice(ended).delivery_id))
+        if not ended:
+            return
+        chosen, depth = pick.choice(ended), self._depth()
+        if depth < self.MAX_ROWS:
+            assert self.run(self.store.replay(chosen.delivery_id))
+        else:
+            with pytest.raises(OutboxFull):
+                self.run(self.store.replay(chosen.delivery_id))
 
     @rule(span_ms=st.sampled_from([1000, 5000, LIFE_MS, 600_000]))
     def wait(self, span_ms: int) -> None:
@@ -439,11 +445,18 @@ class ClassesLife(RuleBasedStateMachine):
         return any(after in LEADS_TO[between] for between in LEADS_TO[before])
 
     @invariant()
+    def the_limit_is_kept(self) -> None:
+        assert self._depth() <= self.MAX_ROWS
+
+    @invariant()
     def what_is_counted_is_what_is_there(self) -> None:
         rows, depth = self._rows(), self.run(self.store.depth())
         for state in State:
             assert depth.by_state[state] == sum(row.state is state for row in rows)
         assert (depth.body_bytes == 0) == (not any(row.state in COUNTS_AS_DEPTH for row in rows))
+
+    def _depth(self) -> int:
+        return _depth_of(self.run(self.store.depth()))
 
     def _rows(self, state: State | None = None, endpoint: str | None = None) -> list[DeliveryRow]:
         return self.run(self.store.deliveries(Selection(state, endpoint, limit=1000)))
@@ -460,3 +473,7 @@ class ClassesLife(RuleBasedStateMachine):
         assert self.run(self.store.depth()).body_bytes == 0
         self.run(self.store.close(is_clean=True))
         self.runner.close()
+
+
+def _depth_of(depth: Depth) -> int:
+    return sum(depth.by_state[state] for state in COUNTS_AS_DEPTH)

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import apsw
 
-from relay.core.delivery import LIVE, State, Trigger, overtaken_at
+from relay.core.delivery import COUNTS_AS_DEPTH, LIVE, State, Trigger, overtaken_at
 from relay.core.moments import UnixMs
 from relay.core.terms import DURABLE
 from relay.outbox.sqlite.aftermath import Aftermath
 from relay.outbox.sqlite.drop import drop
 from relay.outbox.sqlite.endings import RELEASE_NEXT, Endings, Live
+from relay.outbox.sqlite.room import Limits, NoRoom, Room
 from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.tally import ATTEMPT_ROW_BYTES, Row, Tally
 from relay.outbox.store import Claimed, Lease, Settled, Settlement, Want
@@ -65,7 +66,6 @@ REPLAY = """
         ) THEN NULL ELSE ?2 END
     WHERE id = ?1
 """
-IN_STATE = "SELECT id FROM deliveries WHERE id = ? AND state = ?"
 ENDED = """
     SELECT d.state, d.endpoint, length(e.body) FROM deliveries d JOIN events e ON e.id = d.event
     WHERE d.id = ? AND d.finished_at IS NOT NULL
@@ -97,15 +97,17 @@ class Lanes:
         endings: Endings,
         roster: Roster,
         *,
+        limits: Limits,
         wall: Callable[[], UnixMs],
         claims: Iterator[int],
     ) -> None:
-        """`claims` never gives the same number twice, also not after a restart."""
+        """`limits` bound what is replayed; `claims` never gives the same number twice, also not after a restart."""
         self._connection = connection
         self._tally = tally
         self._aftermath = aftermath
         self._endings = endings
         self._roster = roster
+        self._limits = limits
         self._wall = wall
         self._claims = claims
 
@@ -232,27 +234,34 @@ class Lanes:
         self._connection.execute(RELEASE_NEXT, (at, lease.endpoint, *lease.key))
         return self._connection.changes() > 0
 
-    def replay(self, delivery_ids: Sequence[int]) -> list[str | None]:
+    def replay(self, delivery_ids: Sequence[int]) -> list[str | NoRoom | None]:
         """The endpoint of each delivery that waits again now; None for one that is not there or has not ended."""
         return [self._replay(delivery_id) for delivery_id in delivery_ids]
 
-    def _replay(self, delivery_id: int) -> str | None:
+    def _replay(self, delivery_id: int) -> str | NoRoom | None:
         found: list[Row] = self._connection.execute(ENDED, (delivery_id,)).fetchall()
-        for state, endpoint, body_bytes in found:
-            self._connection.execute(REPLAY, (delivery_id, self._wall()))
-            self._tally.move(State(state), State.PENDING, body_bytes=body_bytes)
-            return str(endpoint)
-        return None
+        return self._lacking(found) or next((self._wait_again(delivery_id, row) for row in found), None)
 
-    def replay_slices(self, slices: Sequence[tuple[tuple[int, ...], State]]) -> list[list[str]]:
+    def replay_slices(self, slices: Sequence[tuple[tuple[int, ...], State]]) -> list[list[str] | NoRoom]:
         """Of each slice the endpoints of those that waited in its state, and wait again now; one for each delivery."""
         return [self._replay_slice(deliveries, state) for deliveries, state in slices]
 
-    def _replay_slice(self, deliveries: Sequence[int], state: State) -> list[str]:
-        rows: list[Row] = self._connection.executemany(
-            IN_STATE, [(one, state) for one in deliveries]
-        ).fetchall()
-        return [endpoint for (one,) in rows if (endpoint := self._replay(one)) is not None]
+    def _replay_slice(self, deliveries: Sequence[int], state: State) -> list[str] | NoRoom:
+        looked_at = [(one, self._connection.execute(ENDED, (one,)).fetchall()) for one in deliveries]
+        found = [(one, row) for one, rows in looked_at for row in rows if row[0] == state]
+        return self._lacking([row for _, row in found]) or [self._wait_again(*one) for one in found]
+
+    def _lacking(self, rows: Sequence[Row]) -> NoRoom | None:
+        """Whole or not at all. A dead letter has its room already, and what is lighter makes none for what is old."""
+        more = sum(State(state) not in COUNTS_AS_DEPTH for state, *_ in rows)
+        limit = Room.left(self._limits, self._tally).lacks(more) if more else None
+        return NoRoom(self._limits.words(limit), limit) if limit else None
+
+    def _wait_again(self, delivery_id: int, row: Row) -> str:
+        state, endpoint, body_bytes = row
+        self._connection.execute(REPLAY, (delivery_id, self._wall()))
+        self._tally.move(State(state), State.PENDING, body_bytes=body_bytes)
+        return str(endpoint)
 
     def void_leases(self, _: Sequence[None]) -> list[int]:
         """Gives every lease back; the process that held them is gone, or about to be."""

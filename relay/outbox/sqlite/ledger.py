@@ -85,14 +85,14 @@ class Ledger:
         life = marks.get(LIFE, 0) + 1
         self._numbers = Numbers(self._connection)
         self._roster = Roster(options.filters, options.terms)
-        endings = Endings(self._connection, self.tally)
+        endings, limits = Endings(self._connection, self.tally), Limits(options.max_rows, options.max_bytes)
         self.recorder = Recorder(
             self._connection,
             self.tally,
             self._numbers,
             endings,
             roster=self._roster,
-            limits=Limits(options.max_rows, options.max_bytes),
+            limits=limits,
             new_id=new_id,
             wall=wall,
         )
@@ -104,6 +104,7 @@ class Ledger:
             self._aftermath,
             endings,
             self._roster,
+            limits=limits,
             wall=wall,
             claims=itertools.count(life << 32),
         )

@@ -50,7 +50,7 @@ class Shortage(NamedTuple):
 
 @dataclass(slots=True)
 class Room:
-    """What is left under the limits; below zero after a replay of many, or after a limit was lowered."""
+    """What is left under the limits; below zero after a limit was lowered."""
 
     rows: int
     body_bytes: int
