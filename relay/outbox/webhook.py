@@ -42,6 +42,7 @@ FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
         Failure.BLOCKED_ADDRESS,
     ),  # a host spelled as a number: aiohttp's own refusal
     (aiohttp.ClientConnectorDNSError, Failure.DNS),
+    (UnicodeError, Failure.DNS),  # a label that is empty or too long: Python's look-up refuses it so
     (aiohttp.ClientProxyConnectionError, Failure.PROXY),
     (aiohttp.ClientHttpProxyError, Failure.PROXY),
     (aiohttp.ClientSSLError, Failure.TLS),
@@ -154,7 +155,7 @@ class Webhook:
                 excerpt = (await _first_bytes(response))[:EXCERPT_BYTES]
                 hint = response.headers.get("Retry-After")
                 answer = answered(status, parse_retry_after(hint, self._wall()) if hint else None)
-        except (aiohttp.ClientError, TimeoutError, OSError) as why:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as why:
             answer = Answer(_told(status), failure_of(why))
         return Attempt(started_at, status, answer.failure, headers_ms, self._now() - started, excerpt), answer
 
