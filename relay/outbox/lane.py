@@ -145,7 +145,7 @@ class Lane:
             except Exception:  # what survives: the leases end by themselves, the lane begins anew
                 log.exception("outbox.lane_failed", extra={"fields": {"endpoint": self.endpoint}})
                 self._listener.on_lane_failure(self.endpoint)
-                await self._sleep(RESTART_S)
+                await asyncio.sleep(RESTART_S)  # whoever wakes us meanwhile
             else:
                 return
 
@@ -228,8 +228,6 @@ class Lane:
         turn = self._gate.noted(attempt)
         if verdict.pause_ms:
             self._gate.rest(verdict.pause_ms)
-        if verdict.disables_endpoint:
-            self._disable("it answered 410 Gone")
         due = self._wall() + int(verdict.wait_ms) if verdict.state is State.PENDING else None
         self._tell(lease, attempt, verdict, due)
         await self._settle(Settlement(lease, attempt, verdict.state, due, verdict.disables_endpoint, turn))
@@ -254,7 +252,7 @@ class Lane:
             }
             log.warning("outbox.settle_failed", extra={"fields": fields})
             return
-        if settled.disables:
+        if settled.disables:  # also a 410: what the file does not know of would stop us until the next start
             self._disable(settled.disables)
         if settled.releases_next or settlement.due is not None:
             self.wake()

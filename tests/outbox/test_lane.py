@@ -3,9 +3,16 @@
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
+from aiohttp import web
 
 from relay.core.delivery import State
+from relay.core.endpoint import Standing
+from relay.outbox.sqlite import file
+from relay.outbox.sqlite.store import SqliteStore
+from relay.outbox.store import Claimed, Listener, Want
+from tests.outbox.receiver import Receiver
 from tests.outbox.test_outbox import endpoint, running, typing
 
 pytestmark = pytest.mark.looptime
@@ -21,3 +28,43 @@ async def test_a_name_that_cannot_be_looked_up_costs_an_attempt_as_any_other(
         await asyncio.sleep(1)
         (row,) = await outbox.deliveries()
         assert (row.state, row.attempts, row.last_failure) == (State.PENDING, 1, "dns")
+
+
+async def test_a_410_that_could_not_be_recorded_disables_nothing_until_it_is_said_again(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lane stopped and the file knew nothing of it: shown as active, sent nothing until the next start."""
+    monkeypatch.setattr(file, "BUSY_MS", 1)
+    other = apsw.Connection(str(tmp_path / "outbox.db"))
+
+    async def gone_while_the_file_is_locked(_request: web.Request) -> web.StreamResponse:
+        other.execute("BEGIN IMMEDIATE")
+        return web.Response(status=410)
+
+    receiver.answers = [gone_while_the_file_is_locked]
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await outbox.append(typing())
+        await receiver.until(1)
+        await asyncio.sleep(2)
+        other.close()
+        assert outbox.endpoints.standings == {"tracker": Standing.ACTIVE}
+        await asyncio.sleep(60)
+        (row,) = await outbox.deliveries()
+        assert (row.state, row.attempts) == (State.DELIVERED, 1)
+
+
+async def test_a_fault_that_stays_is_met_once_a_second_whoever_wakes_the_lane(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_store: SqliteStore, _want: Want) -> Claimed:
+        await asyncio.sleep(0.02)
+        raise RuntimeError
+
+    monkeypatch.setattr(SqliteStore, "claim", broken)
+    failed: list[str] = []
+    told = Listener(on_lane_failure=failed.append)
+    async with running(tmp_path, told, tracker=endpoint(receiver.url)) as outbox:
+        for n in range(1000):
+            await outbox.append(typing(f"s{n}"))
+            await asyncio.sleep(0.01)
+        assert 8 <= len(failed) <= 11
