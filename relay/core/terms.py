@@ -23,6 +23,14 @@ EPHEMERAL_SCHEDULE_MS: tuple[Ms, ...] = (0, 1000, 5000)
 """A fourth attempt would tell a tracker about the session before last."""
 
 
+LIFE_TO_BEGIN_WITH = 0.1
+"""The share of its life that must be left when a delivery is sent. A receiver that takes less than it is told is told
+the oldest, and those would be sent in their last moments, cut off, and all in vain: better that fewer arrive."""
+
+LEAST_LIFE_MS: UnixMs = 5000
+"""No more than this, however long the life."""
+
+
 class DeliveryClass(StrEnum):
     DURABLE = "durable"
     EPHEMERAL = "ephemeral"
@@ -52,6 +60,11 @@ class Terms:
     schedule_ms: tuple[Ms, ...] = backoff.SCHEDULE_MS
     life_ms: UnixMs | None = None
     unordered_after_ms: UnixMs = UNORDERED_AFTER_MS
+
+    @property
+    def least_life_ms(self) -> UnixMs:
+        """With less than this left it is not worth sending."""
+        return 0 if self.life_ms is None else min(LEAST_LIFE_MS, int(self.life_ms * LIFE_TO_BEGIN_WITH))
 
     @property
     def is_ephemeral(self) -> bool:

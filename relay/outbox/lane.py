@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from relay.core.delivery import State, Trigger, Verdict, judge, retry_room
+from relay.core.delivery import Failure, State, Trigger, Verdict, judge, retry_room
 from relay.core.endpoint import Standing
 from relay.core.moments import Ms, UnixMs
 from relay.core.terms import DURABLE, Terms
@@ -35,6 +35,9 @@ LOOK_AGAIN_S = 30.0
 
 RESTART_S = 1.0
 """Between a lane's fault and its new start, so that a fault that stays does not spin."""
+
+CUT_MS: UnixMs = 50
+"""The wall clock and the loop's, by which an attempt is cut off at the end of its delivery's life, differ a little."""
 
 delivery_log = logging.getLogger("relay.delivery")
 log = logging.getLogger("relay.outbox")
@@ -173,7 +176,9 @@ class Lane:
             return LOOK_AGAIN_S
         self._may_have_work, asked_at = False, self._wall()
         try:
-            claimed = await self._store.claim(Want(self.endpoint, most, most_retries, self._lease_ms))
+            claimed = await self._store.claim(
+                Want(self.endpoint, most, most_retries, self._lease_ms, self._terms.least_life_ms)
+            )
         except BaseException as why:
             self._places.give(most, retries=most_retries)
             if not isinstance(why, Unavailable):
@@ -225,7 +230,7 @@ class Lane:
             terms=self._terms_of(lease),
             left_ms=None if lease.expires_at is None else lease.expires_at - now,
         )
-        turn = self._gate.noted(attempt)
+        turn = None if _is_cut_off(lease, attempt, now) else self._gate.noted(attempt)
         if verdict.pause_ms:
             self._gate.rest(verdict.pause_ms)
         due = self._wall() + int(verdict.wait_ms) if verdict.state is State.PENDING else None
@@ -267,6 +272,15 @@ class Lane:
 def _is_retry(lease: Lease) -> bool:
     """As the store counts them for `most_retries`."""
     return lease.number > 1 or lease.trigger is Trigger.REPLAY
+
+
+def _is_cut_off(lease: Lease, attempt: Attempt, now: UnixMs) -> bool:
+    """Its own life ended it: that says nothing of the endpoint."""
+    return (
+        attempt.failure is Failure.TIMEOUT
+        and lease.expires_at is not None
+        and lease.expires_at <= now + CUT_MS
+    )
 
 
 async def _closed_after(webhook: Webhook, sending: "list[asyncio.Task[None]]") -> None:

@@ -74,12 +74,16 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What a lane can take now: at most `most` deliveries, of which at most `most_retries` were tried before."""
+    """What a lane can take now: at most `most` deliveries, of which at most `most_retries` were tried before.
+
+    One with a life of its own is `expired` where less than `least_life_ms` is left of it.
+    """
 
     endpoint: str
     most: int
     most_retries: int
     lease_ms: Ms
+    least_life_ms: UnixMs = 0
 
 
 @dataclass(frozen=True, slots=True)

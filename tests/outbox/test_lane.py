@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from relay.core.delivery import State
-from relay.core.endpoint import Standing
+from relay.core.endpoint import Circuit, Standing
 from relay.outbox.sqlite import file
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.store import Claimed, Listener, Want
@@ -68,3 +68,35 @@ async def test_a_fault_that_stays_is_met_once_a_second_whoever_wakes_the_lane(
             await outbox.append(typing(f"s{n}"))
             await asyncio.sleep(0.01)
         assert 8 <= len(failed) <= 11
+
+
+async def test_a_slow_tracker_of_what_is_gets_what_it_can_take(tmp_path: Path, receiver: Receiver) -> None:
+    """At four a second of ten. Those that came first were sent in their last moments, and cut off: none arrived."""
+
+    async def slow(_request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(2)
+        return web.Response()
+
+    receiver.answers = [slow] * 100_000
+    async with running(tmp_path, tracker=endpoint(receiver.url, **{"class": "ephemeral"})) as outbox:
+        for n in range(1200):
+            await outbox.append(typing(f"s{n}"))
+            await asyncio.sleep(0.1)
+        assert outbox.endpoints.circuits == {"tracker": Circuit.CLOSED}
+        assert (await outbox.depth()).by_state[State.DELIVERED] > 300
+
+
+async def test_what_its_own_life_cuts_off_is_not_held_against_the_endpoint(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    async def slow(_request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(9)
+        return web.Response()
+
+    receiver.answers = [slow] * 1000
+    brief = endpoint(receiver.url, **{"class": "ephemeral"}, max_age_s=8)
+    async with running(tmp_path, tracker=brief) as outbox:
+        for n in range(50):
+            await outbox.append(typing(f"s{n}"))
+            await asyncio.sleep(1)
+        assert outbox.endpoints.circuits == {"tracker": Circuit.CLOSED}

@@ -129,10 +129,11 @@ class Lanes:
         """What is due and worth sending. What is too old, or was superseded, ends here, and what it held back is due."""
         if most <= 0:
             return Due([])
+        soon = now + want.least_life_ms
         for _ in range(MOST_ROUNDS):
             rows: list[Row] = self._connection.execute(DUE, (want.endpoint, is_retry, now, most)).fetchall()
-            late = [_live(want.endpoint, row) for row in rows if row[-2] is not None and row[-2] <= now]
-            stale = [_live(want.endpoint, row) for row in rows if row[-1] and row[-2] > now]
+            late = [_live(want.endpoint, row) for row in rows if row[-2] is not None and row[-2] <= soon]
+            stale = [_live(want.endpoint, row) for row in rows if row[-1] and row[-2] > soon]
             if not late and not stale:
                 return Due(rows)
             self._endings.end(late, State.EXPIRED, now)
