@@ -174,6 +174,11 @@ def _parts(
     def callers(fresh: Settings) -> Take:
         refuse_unusable(fresh)
         credentials = Credentials(fresh, wall=wall, tickets=doors.credentials.tickets)
+        if credentials.is_open and not doors.credentials.is_open:
+            raise SettingsError(
+                "sources: with the last one gone, everybody on this machine could post: leave an empty [sources.NAME] "
+                "to keep the door closed, or restart the relay to open it"
+            )
         flow = assembly.flow
 
         def take() -> None:

@@ -129,3 +129,16 @@ async def test_a_hundred_hangups_half_of_them_with_rubbish_cost_no_event(town: T
         write(town, good[0])
         assert (await reload(town, relay.operations)).status == 200
         assert await relay.stop() == 0
+
+
+async def test_revoking_the_last_key_never_opens_the_door(town: Town) -> None:
+    one = key()
+    write(town, one.toml)
+    async with town.relay(BRISK, RELAY_CONFIG="relay.toml") as relay:
+        write(town, "# the only key is gone, and with it its source")
+        assert (await reload(town, relay.operations)).status == 422
+        assert (await town.post(relay, event(1))).status == 401
+        write(town, "[sources.desk]")
+        assert (await reload(town, relay.operations)).status == 200
+        assert (await town.post(relay, event(1))).status == 401
+        assert (await town.post(relay, event(1), **bearer(one))).status == 401
