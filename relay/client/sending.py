@@ -112,6 +112,11 @@ class Sender:
 
     def enter(self, whose: Whose, traceparent: str | None = None) -> Run | None:
         """The run of `whose`, which is told from now on; None, and counted, where there are too many."""
+        try:
+            hash(whose), wire.dumps([*whose, traceparent])  # found out later, it would stop what goes with it
+        except TypeError:
+            self._unwritable(1)
+            return None
         run, is_new = (None, False) if self._is_closed else self._runs.enter(whose, traceparent)
         if run is None:
             self.counts.dropped += 1

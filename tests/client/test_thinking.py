@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -192,3 +193,13 @@ async def test_a_strict_one_waits_for_the_answer_at_both_ends() -> None:
             async with client.thinking(SESSION, GUEST):
                 assert relay.kinds() == ["thinking"]
         assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+@pytest.mark.parametrize("guest", [b"g-1", {"id": "g-1"}, "\ud800"], ids=["bytes", "object", "surrogate"])
+async def test_an_id_that_has_no_form_in_json_is_said_of_nobody_and_holds_nobody_up(guest: Any) -> None:
+    async with beside() as (relay, client):
+        async with client.thinking("s-2", guest), client.thinking(SESSION, GUEST):
+            await asyncio.sleep(1)
+        await asyncio.sleep(1)
+        assert relay.kinds() == ["thinking", "thinking_done"]
+        assert client.counts.refused == 1
