@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from relay.client.activity import Told
 from relay.client.answers import Answer
-from relay.client.calling import CLOSE_S, RelayClient
+from relay.client.calling import CLOSE_S, MOST_EVENTS, RelayClient
 from relay.client.settling import Counts
 from relay.client.streaming import Stream
 from relay.client.thinking import AsyncThinking
@@ -133,7 +133,9 @@ class BlockingRelayClient:
 
     def send_many(self, events: Iterable[Told]) -> Answer:
         """The relay's answer to several, counted together."""
-        return self.wait_for(self._client.send_many(events), most_s=None)
+        told = list(events)
+        most_s = SLACK_S + self._patience_s * (len(told) // MOST_EVENTS)  # one patience is `wait_for`'s own
+        return self.wait_for(self._client.send_many(told), most_s=most_s)
 
     def typing(
         self,
@@ -187,10 +189,10 @@ class BlockingRelayClient:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(SLACK_S)
 
-    def wait_for(self, work: Coroutine[Any, Any, T], *, most_s: float | None = SLACK_S) -> T:
-        """What `work` of this client's comes to, on its thread."""
+    def wait_for(self, work: Coroutine[Any, Any, T], *, most_s: float = SLACK_S) -> T:
+        """What `work` of this client's comes to, on its thread; `most_s` is beyond its patience."""
         future = asyncio.run_coroutine_threadsafe(work, self._started())
-        return future.result(None if most_s is None else self._patience_s + most_s)
+        return future.result(self._patience_s + most_s)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._starting:

@@ -158,8 +158,8 @@ class Sender:
         for handle in (self._timer, self._soon):
             if handle is not None:
                 handle.cancel()
-        self.counts.dropped += len(self._waiting)
-        self._waiting.clear()
+        for entry in self._waiting.emptied():
+            self._settling.lose(entry, away("this client is closed"))
         for task in self._tasks:
             task.cancel()
 
@@ -250,6 +250,8 @@ class Sender:
             answer, is_new = await self._post(body)
         except BaseException:
             self._waiting.release(entries)
+            for entry in entries:  # whoever asked is told, and does not wait for a loop that may stop
+                self._settling.lose(entry, away("it was given up on its way"))
             raise
         now = self._now()
         self._log(self._health.judge(answer, began=began, now=now, jitter=self._jitter()))

@@ -94,9 +94,12 @@ class Waiting:
             del self._entries[entry]
             self._letters -= isinstance(entry, Letter)
 
-    def clear(self) -> None:
+    def emptied(self) -> list[Entry]:
+        """All that waited."""
+        entries = list(self._entries)
         self._entries.clear()
         self._letters = 0
+        return entries
 
     def take(self, now: Ms) -> Taken:
         """Takes out what may go in one request; `release` or `put_back` it afterwards."""

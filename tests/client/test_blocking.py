@@ -1,6 +1,7 @@
 """The blocking twin does what the client does, for programs without a loop and for many threads at once."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
@@ -168,3 +169,15 @@ async def test_it_streams_too() -> None:
 
         assert await asyncio.to_thread(program) == (11, 0)
         assert beside.kinds().count("keystroke") == 11
+
+
+def test_closing_answers_whoever_still_waits() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
+        client = BlockingRelayClient(
+            f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=60, patience_s=60
+        )
+        waiting = threads.submit(client.send_many, [EVENT] * 600)
+        connection, _ = silent.accept()
+        with connection:
+            client.close()
+            assert waiting.result(WITHIN_S).trouble is not None
