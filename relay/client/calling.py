@@ -11,6 +11,7 @@ it, for `patience_s` at most. aiohttp is loaded with the first use and not with 
 import asyncio
 import logging
 import random
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -39,6 +40,8 @@ MOST_EVENTS = 500
 
 CLOSE_S = 2.0
 
+_KEY = re.compile(r"[!-~]*")
+
 
 class Engine(NamedTuple):
     """What belongs to one loop."""
@@ -57,7 +60,7 @@ class RelayClient:
     the source names none. `timeout_s` is for one request, `patience_s` for everything an awaited method does.
 
     Nothing here raises because of the relay, unless `strict`: then the awaited methods raise Rejected for what is
-    the caller's to put right and Unavailable for the rest. ValueError for a URL that is none, at once.
+    the caller's to put right and Unavailable for the rest. ValueError for a URL or a key that is none, at once.
 
     Use it as an async context manager, or `close` it: that ends what is open and sends what waits. It belongs to the
     loop it is first used on; `say` and what `thinking` gives may be called on any thread from then on.
@@ -77,6 +80,10 @@ class RelayClient:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("the relay's URL is wanted, like http://127.0.0.1:8080")
+        if key is not None and not _KEY.fullmatch(key):
+            raise ValueError(
+                "a key is printable and has no spaces or line breaks: strip what was read from a file"
+            )
         self.is_strict = strict
         self.counts = Counts()
         """What became of the events so far."""

@@ -55,7 +55,7 @@ class Connection:
                 allow_redirects=False,
                 trace_request_ctx=noted,
             ) as response:
-                content = await response.content.read(MOST_ANSWER_BYTES)
+                content = await _read(response.content)
                 retry_after = response.headers.get(hdrs.RETRY_AFTER)
                 answer = answer_of(response.status, content, retry_after=retry_after, wall=wall)
         except TimeoutError:
@@ -110,6 +110,16 @@ class Socket:
                 await self._socket.close()
         except (TimeoutError, aiohttp.ClientError, OSError):
             pass  # it is gone either way
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """All of it, however many pieces it comes in; of a longer one than a relay's the beginning."""
+    read = bytearray()
+    async for piece in content.iter_any():
+        read += piece
+        if len(read) >= MOST_ANSWER_BYTES:
+            break
+    return bytes(read[:MOST_ANSWER_BYTES])
 
 
 def _broken(why: Exception) -> Answer:

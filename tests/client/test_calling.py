@@ -388,3 +388,25 @@ def test_outside_of_any_loop_it_says_what_is_to_be_done(caplog: pytest.LogCaptur
 def test_a_url_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="URL is wanted"):
         RelayClient(url)
+
+
+@pytest.mark.parametrize("key", ["trk_aaaaaaaa_secret\n", "trk_aaaaaaaa secret"], ids=["line", "space"])
+def test_a_key_as_it_stands_in_a_file_with_its_line_break_is_refused_at_once(key: str) -> None:
+    with pytest.raises(ValueError, match="a key"):
+        RelayClient("http://127.0.0.1:8080", key)
+
+
+async def test_an_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 42\r\nConnection: close\r\n\r\n")
+        for piece in (b'{"accepted":1,"dup', b'licates":0,"stale":0}   '):
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            writer.write(piece)
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server, RelayClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+        assert (await client.send(EVENT)).accepted == 1
+        assert client.counts.refused == 0
