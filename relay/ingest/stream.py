@@ -166,6 +166,8 @@ class Stream:
         self.workshop.frames.value += 1
         try:
             await self._wait_for_its_turn(len(frame))
+            if self.socket.closed:
+                return  # while it waited: whoever sent it may no longer, and was never told that it was taken
             self._count(self._applied(frame))
         except (Rejected, Unavailable) as why:
             self.workshop.errors.value += 1

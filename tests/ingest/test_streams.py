@@ -274,3 +274,17 @@ async def test_a_frame_on_the_heels_of_the_handshake_is_taken(house: House) -> N
     answer = await house.said(HANDSHAKE + frame + close)
     assert answer.startswith(b"HTTP/1.1 101")
     assert house.taken[0].kind is Kind.KEYSTROKE
+
+
+@pytest.mark.looptime
+async def test_a_frame_that_waits_for_its_turn_is_not_taken_once_its_key_is_revoked() -> None:
+    slow = {"keys": [key_settings(sure())], "events_per_s": 0.5}
+    async with opened(settings(sources={"crm": slow}), is_timed=True) as house:
+        socket = await house.stream()
+        await send(socket, EVENT, EVENT)
+        await taken(house, 1)
+        await asyncio.sleep(0.5)
+        used(house, settings(sources={"crm": {"events_per_s": 0.5}}))
+        assert (await closed(socket))[0] == 1008
+        await until(lambda: len(house.taken) == 2)
+        assert [one.kind for one in house.taken] == [Kind.KEYSTROKE, Kind.ACTOR_LEFT]
