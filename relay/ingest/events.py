@@ -122,6 +122,8 @@ class EventReader:
             raise wire_problems(why, index=index) from None
 
     def _refused(self, why: ValidationError) -> Rejected:
+        if why.error_count() > 1:  # an array too long says nothing else
+            return wire_problems(why)
         first = why.errors(include_url=False, include_context=False, include_input=False)[0]
         is_too_long = first["type"] == "too_long" and not first["loc"]
         return too_many_events(self._max_events) if is_too_long else wire_problems(why)

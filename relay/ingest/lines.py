@@ -5,7 +5,10 @@ pieces of a body ─► whole lines ─► fields ─► events, kept        a b
 """
 
 from relay.ingest.events import Event, EventReader
-from relay.ingest.refusals import not_json, too_large, too_many_events
+from relay.ingest.refusals import not_json, too_large, too_many_blank_lines, too_many_events
+
+MOST_BLANK = 2000
+"""Four to each event of a full body, by its default."""
 
 
 class Lines:
@@ -17,6 +20,7 @@ class Lines:
         self._max_line_bytes = max_line_bytes
         self._events: list[Event] = []
         self._rest = bytearray()
+        self._blank = 0
 
     def feed(self, piece: bytes) -> None:
         first, *others = piece.split(b"\n")
@@ -38,10 +42,13 @@ class Lines:
             raise too_large(self._max_line_bytes)
 
     def _close_line(self) -> None:
-        """Blank lines are skipped and not counted."""
+        """Blank lines are skipped; a megabyte of nothing else would hold the loop for half a second."""
         line = bytes(self._rest)
         self._rest.clear()
         if not line.strip():
+            self._blank += 1
+            if self._blank > MOST_BLANK:
+                raise too_many_blank_lines(MOST_BLANK)
             return
         if len(self._events) == self._max_events:
             raise too_many_events(self._max_events)

@@ -73,6 +73,10 @@ def too_many_events(limit: int) -> Rejected:
     )
 
 
+def too_many_blank_lines(limit: int) -> Rejected:
+    return Rejected(413, "Too many lines", f"at most {limit} blank lines are skipped in one request")
+
+
 def too_many(setting: str, wait_ms: Ms) -> Rejected:
     """429 for what is beyond one of a source's rates."""
     return Rejected(

@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -163,6 +164,15 @@ def test_a_name_of_the_callers_own_making_is_only_repeated_where_it_is_one() -> 
 def test_a_body_of_junk_names_is_not_listed_one_by_one() -> None:
     why = refused(wire.dumps(EVENT | {f"x{number}": 1 for number in range(5000)}))
     assert (why.status, why.problems) == (422, ())
+
+
+def test_a_batch_of_junk_names_is_not_listed_either() -> None:
+    body = wire.dumps([{f"{number:x}": 1 for number in range(90_000)}])
+    began = time.process_time()
+    with pytest.raises(Rejected) as caught:
+        READER.array(body)
+    assert (caught.value.status, caught.value.problems) == (422, ())
+    assert time.process_time() - began < 0.3
 
 
 def test_a_batch_past_its_bound_is_413() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from itertools import pairwise
 
 import pytest
@@ -95,3 +96,9 @@ async def test_lines_that_drip_are_408_and_none_is_applied() -> None:
         raw = NDJSON_HEAD + b"Content-Length: 10000\r\n\r\n" + LINE + b"\n"
         assert (await house.said(raw)).startswith(b"HTTP/1.1 408")
         assert house.taken == []
+
+
+def test_a_body_of_blank_lines_is_refused_before_it_costs_anything() -> None:
+    began = time.process_time()
+    assert refused(b"\n" * 2**20).status == 413
+    assert time.process_time() - began < 0.2
