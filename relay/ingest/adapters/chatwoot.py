@@ -71,8 +71,9 @@ def _actor_of(who: Any) -> Actor | None:
     """An agent or a bot by its number; None for the contact, and for whoever is not named."""
     if not isinstance(who, dict):
         return None
-    kind, number = _OURS.get(str(who.get("type"))), id_of(who.get("id"))
+    said, number = who.get("type"), id_of(who.get("id"))
+    kind = _OURS.get(said) if isinstance(said, str) else None
     if kind is None or number is None:
         return None
-    name = fitted(f"{who['type']}-{number}")
+    name = fitted(f"{said}-{number}")
     return {"id": name, "kind": "agent" if kind == "agent" else "bot"}

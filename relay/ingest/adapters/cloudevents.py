@@ -56,3 +56,7 @@ def _event(payload: Payload, kind: Kind) -> Event:
         return _EVENT.validate_json(wire.dumps(given | data))
     except ValidationError as why:
         raise wire_problems(why) from None
+    except TypeError:  # nested deeper than orjson writes, though it read it
+        raise BadField(
+            ("data",), "an event's fields are texts, numbers and one actor: this is nested too deeply"
+        ) from None

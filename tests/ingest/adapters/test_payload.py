@@ -180,3 +180,17 @@ def test_any_json_is_events_or_a_refusal(payload: object, base: dict[str, Any]) 
         except (BadField, Rejected):
             continue
         assert len(told) <= 1
+
+
+DEEP = b"[" * 1000 + b"]" * 1000
+
+
+def test_a_cloud_event_nested_too_deeply_is_a_bad_field() -> None:
+    head = b'{"specversion":"1.0","type":"a.keystroke","source":"s","id":"1","data":{"guestId":'
+    with pytest.raises((BadField, Rejected)):
+        cloudevents.read(head + DEEP + b"}}")
+
+
+def test_chatwoot_naming_nobody_at_any_depth_says_nothing() -> None:
+    head = b'{"event":"conversation_typing_on","user":{"id":1,"type":'
+    assert chatwoot.read(head + DEEP + b"}}", chatwoot.PATHS) == []
