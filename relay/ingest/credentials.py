@@ -34,13 +34,8 @@ Headers = Mapping[str, str]
 
 _NOBODY = sha256(b"").digest()  # compared with when there is no such key, so that both take as long
 
-_FORWARDED = (
-    hdrs.FORWARDED,
-    hdrs.X_FORWARDED_FOR,
-    hdrs.X_FORWARDED_HOST,
-    hdrs.X_FORWARDED_PROTO,
-)
-"""Any of them says that the caller is not on this machine, whatever the connection looks like."""
+_FORWARDED = ("forwarded", "x-forwarded-")
+"""What the name of a header begins with. Any of them says that the caller is not on this machine, whatever the connection looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +127,7 @@ class Credentials:
         return _allowed(None if source is None or is_page else self._signing[source], scope)
 
     def _local_caller(self, headers: Headers) -> Caller | None:
-        return None if any(name in headers for name in _FORWARDED) else self._local
+        return None if any(name.lower().startswith(_FORWARDED) for name in headers) else self._local
 
     def _bearer(self, headers: Headers) -> Caller | None:
         said = headers.get(hdrs.AUTHORIZATION, "")

@@ -90,7 +90,9 @@ def test_a_source_without_keys_closes_the_doors() -> None:
     assert status(credentials(), f"Bearer {KEY}") == 401
 
 
-@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"])
+@pytest.mark.parametrize(
+    "header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port"]
+)
 async def test_what_came_through_a_proxy_is_never_local(header: str) -> None:
     async with opened(settings(sources={})) as house:
         assert (await house.post(EVENT)).status == 202
