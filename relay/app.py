@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -162,8 +161,12 @@ async def _reload_on(hangup: asyncio.Event, reloader: Reloader) -> None:
     while True:
         await hangup.wait()
         hangup.clear()
-        with suppress(SettingsError):  # the reloader has said it
+        try:
             await reloader.reload()
+        except SettingsError:
+            pass  # the reloader has said it
+        except Exception:
+            log.exception("a fault of the relay: nothing was reloaded, the next signal tries again")
 
 
 def _parts(
