@@ -13,6 +13,7 @@ from relay.outbox.rows import AttemptSelection, AuditSelection, Pick, Purged, Se
 from relay.outbox.store import Lease, OutboxStore
 from tests.conformance.outbox_store import (
     HOUR_MS,
+    LEASE_MS,
     START,
     Medium,
     broadcast,
@@ -74,6 +75,18 @@ class LettersSuite:
         assert [one.event_id for one in again if one.key[1] == "a"] == [one.event_id for one in leases[:2]]
         assert {(one.event_id, one.body) for one in again} == {(one.event_id, one.body) for one in leases}
         assert {(one.number, one.attempts, one.trigger) for one in again} == {(2, 1, Trigger.REPLAY)}
+
+    async def test_what_was_purged_on_its_way_is_not_sent_again_when_its_lease_ends(
+        self, store: OutboxStore, letters: Letters, medium: Medium
+    ) -> None:
+        """Its answer could not be recorded; the claim came before the sweep."""
+        await store.append(transition())
+        assert len(await claim(store)) == 1
+        await letters.purge_session("s1")
+        await store.append(transition())
+        medium.clock.now += LEASE_MS
+        (lease,) = await claim(store)
+        assert b'"sequence":2' in lease.body
 
     async def test_a_replay_keeps_to_the_depth_limit(self, medium: Medium) -> None:
         store = await medium.open(max_rows=2)

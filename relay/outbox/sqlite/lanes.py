@@ -98,16 +98,18 @@ class Lanes:
         roster: Roster,
         *,
         limits: Limits,
+        bury: Callable[[UnixMs], None],
         wall: Callable[[], UnixMs],
         claims: Iterator[int],
     ) -> None:
-        """`limits` bound what is replayed; `claims` never gives the same number twice, also not after a restart."""
+        """`limits` bound what is replayed; `bury` purges what has landed unseen; `claims` never gives the same number twice, also not after a restart."""
         self._connection = connection
         self._tally = tally
         self._aftermath = aftermath
         self._endings = endings
         self._roster = roster
         self._limits = limits
+        self._bury_doomed = bury
         self._wall = wall
         self._claims = claims
 
@@ -116,6 +118,8 @@ class Lanes:
 
     def _claim(self, want: Want) -> Claimed:
         now = self._wall()
+        if self._tally.doomed:
+            self._bury_doomed(now)
         retries = self._due(want, is_retry=1, most=want.most_retries, now=now)
         fresh = self._due(want, is_retry=0, most=want.most - len(retries.rows), now=now)
         leases = [self._leased(want.endpoint, row) for row in (*retries.rows, *fresh.rows)]

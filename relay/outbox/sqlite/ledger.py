@@ -98,6 +98,7 @@ class Ledger:
         )
         self.standings = Standings(self._connection, self.tally, wall=wall)
         self._aftermath = Aftermath(self.recorder, self.standings, self._roster)
+        self.purge = Purge(self._connection, self.tally, wall=wall)
         self.lanes = Lanes(
             self._connection,
             self.tally,
@@ -105,10 +106,10 @@ class Ledger:
             endings,
             self._roster,
             limits=limits,
+            bury=self.purge.bury,
             wall=wall,
             claims=itertools.count(life << 32),
         )
-        self.purge = Purge(self._connection, self.tally, wall=wall)
         unknown = left_behind(self._connection, options.filters)
         _warn_of(unknown)
         self.sweep = Sweep(
