@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -142,3 +143,14 @@ async def test_revoking_the_last_key_never_opens_the_door(town: Town) -> None:
         assert (await reload(town, relay.operations)).status == 200
         assert (await town.post(relay, event(1))).status == 401
         assert (await town.post(relay, event(1), **bearer(one))).status == 401
+
+
+async def test_a_reload_that_fails_by_surprise_leaves_the_next_signal_its_turn(town: Town) -> None:
+    write(town)
+    async with town.relay(BRISK, RELAY_CONFIG="relay.toml") as relay:
+        shutil.rmtree(town.home)  # a release that was cleared away: there is no working directory any more
+        told = "a fault of the relay: nothing was reloaded, the next signal tries again"
+        relay.send(signal.SIGHUP)
+        await until(lambda: relay.logged(told) or None, within_s=5)
+        relay.send(signal.SIGHUP)
+        await until(lambda: len(relay.logged(told)) == 2 or None, within_s=5)
