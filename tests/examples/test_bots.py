@@ -69,6 +69,8 @@ async def test_a_bot_is_seen_at_work_until_it_has_answered(town: Town) -> None:
     ):
         assert await line(process) == "42"
         assert await reasons(town, 2) == ["thinking", "message"]
+        # What is recorded at once is told when the interval lets it.
+        await until(lambda: "typing_stopped" in town.told(), within_s=WITHIN_S)
     assert (set(town.told()[:-1]), town.told()[-1]) == ({"typing"}, "typing_stopped")
 
 

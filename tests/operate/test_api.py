@@ -41,7 +41,7 @@ async def test_every_door_is_told_of_and_nothing_else_is(house: House) -> None:
 @pytest.mark.parametrize("path", ["/v1/audit", "/v1/deliveries", "/v1/attempts"])
 async def test_a_page_before_a_row_far_beyond_the_newest_is_the_first_page(house: House, path: str) -> None:
     """Asked by schemathesis: every stretch down from 2**63 was looked through, so no answer ever came."""
-    before = f"{2**63 - 1}.1" if path == "/v1/attempts" else f"{2**63 - 1}"
+    before = "9" * 18 + ".1" if path == "/v1/attempts" else f"{2**63 - 1}"
     async with asyncio.timeout(5):
         reply = await house.ask(f"{path}?endpoint=tracker&before={before}")
     assert reply.status == 200

@@ -55,7 +55,9 @@ async def test_events_of_a_tracker_that_was_away_arrive_after_it_returns(town: T
             lambda: all(town.transitions(number)[-1:] == [("stopped", "silence")] for number in range(5)),
             within_s=15,
         )
-        pending = (await town.look(relay, "/v1/deliveries?state=pending")).value["deliveries"]
+        async with asyncio.timeout(5):  # the last one's answer may be on its way to the disk
+            while (await town.look(relay, "/v1/deliveries?state=pending")).value["deliveries"]:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.02)
     refused, events = town.events()[:away], once(town.events()[away:])
     assert {each.id for each in refused} <= {each.id for each in events}
     assert_no_gap(events)
@@ -63,7 +65,6 @@ async def test_events_of_a_tracker_that_was_away_arrive_after_it_returns(town: T
         mine = [e.data["sequence"] for e in events if e.type.startswith("session.")
                 and e.data["sessionId"].endswith(f"{number:012x}")]  # fmt: skip
         assert mine == sorted(mine), "a session's events overtook each other"
-    assert not pending
 
 
 async def test_a_tracker_that_was_away_at_the_end_is_told_by_the_next_process(town: Town) -> None:
