@@ -30,7 +30,7 @@ from relay.outbox.webhook import Letter, Target, Webhook
 LEASE_SPARE_MS: Ms = 15_000
 """A lease outlasts the longest POST by this: time for the settle to find the disk."""
 
-LOOK_AGAIN_S = 30.0
+LOOK_AGAIN_S = 60.0
 """The longest sleep: due times are wall time, and the wall clock may be set while we sleep."""
 
 RESTART_S = 1.0

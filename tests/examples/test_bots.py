@@ -101,6 +101,7 @@ async def test_a_bot_that_is_killed_is_noticed_by_its_lease(town: Town) -> None:
         await until(lambda: town.told()[-1] == "typing_stopped", within_s=WITHIN_S)
 
 
+@pytest.mark.long
 async def test_a_relay_that_is_restarted_shows_the_bot_that_is_still_at_work(town: Town) -> None:
     async with town.relay() as relay:
         port = relay.public.rpartition(":")[2]

@@ -87,6 +87,7 @@ async def test_a_dead_letter_replayed_is_sent_at_once_with_its_old_id(
     assert await store.deliveries(Selection(State.EXHAUSTED)) == []
 
 
+@pytest.mark.long
 @pytest.mark.looptime
 async def test_a_replayed_dead_letter_has_its_whole_budget_again(
     store: OutboxStore, receiver: Receiver
