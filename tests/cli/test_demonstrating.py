@@ -37,6 +37,7 @@ async def test_a_headless_replay_that_lost_nothing_ends_well_and_says_so(tmp_pat
     assert ran.err == ""
 
 
+@pytest.mark.long
 def test_what_a_full_disk_lost_is_named_and_the_command_says_no() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", SMALL_DISK], cwd=ROOT, capture_output=True, text=True, timeout=40, check=False

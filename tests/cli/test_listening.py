@@ -58,7 +58,7 @@ async def test_json_is_one_value_a_line(tmp_path: Path) -> None:
     assert told["data"] == transition(7)["data"]
 
 
-@pytest.mark.parametrize("form", ["standard", "cloudevents"])
+@pytest.mark.parametrize("form", ["standard", pytest.param("cloudevents", marks=pytest.mark.long)])
 async def test_beside_a_relay_it_finds_the_secret_the_relay_made(town: Town, form: str) -> None:
     """As somebody who tries it out: the first start makes the secret, it is listened with, and signed with."""
     del town.environ["WEBHOOK_SECRET"]

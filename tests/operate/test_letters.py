@@ -178,6 +178,7 @@ async def test_deliveries_are_listed_page_by_page(house: House) -> None:
     assert (await house.ask("/v1/deliveries?before=x")).status == 422
 
 
+@pytest.mark.long
 async def test_the_whole_audit_is_exported_whatever_its_length(tmp_path: Path) -> None:
     await plant(tmp_path, *(f"s{n}" for n in range(1100)))
     async with house_at(tmp_path) as house:

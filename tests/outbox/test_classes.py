@@ -45,7 +45,7 @@ class SqliteClassesLife(ClassesLife):
 
 
 TestSqliteClassesLife = SqliteClassesLife.TestCase
-TestSqliteClassesLife.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestSqliteClassesLife.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 
 
 async def test_a_refusal_is_counted_by_its_limit(tmp_path: Path) -> None:

@@ -278,6 +278,7 @@ async def test_a_rate_is_kept_and_waiting_for_it_costs_no_attempt(tmp_path: Path
         assert len(receiver.got) == 60
 
 
+@pytest.mark.long
 async def test_new_deliveries_find_places_while_more_endpoints_retry_than_there_are_places_for(
     tmp_path: Path, receiver: Receiver
 ) -> None:

@@ -131,7 +131,7 @@ class SqliteLife(StoreLife):
 
 
 TestSqliteLife = SqliteLife.TestCase
-TestSqliteLife.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestSqliteLife.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 
 
 @pytest.fixture
