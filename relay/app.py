@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from relay.assembly import Assembly, source_caps, trusted_clocks, unix_ms
-from relay.core.indicator import Address, SessionKey
+from relay.core.indicator import Address
 from relay.core.moments import UnixMs
 from relay.errors import SettingsError
 from relay.ingest import Beyond, BroadcastRequest, BroadcastResult, Credentials, Doors, Listener
@@ -231,7 +231,7 @@ async def _listen(
         settings.operations.port,
     )
     try:
-        listener = Listener(doors, settings.server, metrics=metrics, now=now)
+        listener = Listener(doors, settings.server, metrics=metrics, now=now, at_once=doors.at_once)
         public = await Site.open(listener, settings.server.host, settings.server.port)
     except SettingsError:
         await operations.close()
@@ -253,10 +253,8 @@ def _beyond(assembly: Assembly) -> Beyond:
         )
         return BroadcastResult(True, done.latency_ms, done.audit_id, done.status)  # noqa: FBT003 - in the order shown
 
-    def is_alive(key: SessionKey) -> bool:
-        return flow.sessions.get(key) is not None
-
-    return Beyond(tuple(flow.platforms), _check_address(assembly), is_alive, flow.accept, broadcast)
+    gateways, check_address = tuple(flow.platforms), _check_address(assembly)
+    return Beyond(gateways, check_address, flow.sessions.get, flow.accept, broadcast)
 
 
 def _check_address(assembly: Assembly) -> Callable[[str, Address], str | None]:

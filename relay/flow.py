@@ -171,7 +171,7 @@ class Flow:
             address = activity.address
             key = (activity.gateway, address.session_id)
             session = live(key)
-            if session is None or session.address != address:
+            if session is None or (session.address is not address and session.address != address):
                 where = f"{len(found)}" if len(activities) > 1 else ""
                 self.check_address(key, address, where)
                 if unopened.setdefault(key, address) != address:

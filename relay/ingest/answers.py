@@ -4,13 +4,13 @@ from collections.abc import Callable
 from email.utils import formatdate
 from math import ceil
 
-from aiohttp import HttpVersion11, hdrs, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from relay import wire
 from relay.core.moments import UnixMs
 from relay.errors import Rejected, TooSoon, Unavailable
+from relay.ingest.intake import Taken
 from relay.ingest.refusals import Unread, WrongMethod
 
 SERVER = "typing-relay"
@@ -22,48 +22,37 @@ def reply(status: int, value: wire.Json) -> web.Response:
     return web.Response(status=status, body=wire.dumps(value), headers=_JSON)
 
 
-class Receipt(web.StreamResponse):
-    """A 202 whose bytes are made once a second instead of once a request; one object answers every such request.
+class Letterhead:
+    """Answers as bytes, for requests that are answered at once."""
 
-    aiohttp's own `Response` fills and serialises a header table for each, a fifth of a small event's price. Only for
-    callers of `suits`: the rest of HTTP's cases are left to aiohttp.
-    """
-
-    def __init__(self, value: wire.Json, *, wall: Callable[[], UnixMs]) -> None:
-        super().__init__(status=202)
-        self._content = wire.dumps(value)
+    def __init__(self, wall: Callable[[], UnixMs]) -> None:
         self._wall = wall
-        self._made_at_s = -1
-        self._bytes = b""
+        self._written_at_s = -1
+        self._accepted: dict[Taken, bytes] = {}
 
-    @staticmethod
-    def suits(request: web.BaseRequest) -> bool:
-        return request.version == HttpVersion11 and request.keep_alive and hdrs.ORIGIN not in request.headers
-
-    @property
-    def keep_alive(self) -> bool:
-        return True
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        await request.writer.write_eof(self._current())
-        return request.writer
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
-
-    def _current(self) -> bytes:
+    def accepted(self, told: Taken) -> bytes:
+        """A 202 with these numbers. Nearly all are alike: their bytes are made once a second, which is the Date's grain."""
         now_s = self._wall() // 1000
-        if now_s != self._made_at_s:
-            self._made_at_s = now_s
-            head = (
-                "HTTP/1.1 202 Accepted\r\n"
-                "Content-Type: application/json\r\n"
-                f"Content-Length: {len(self._content)}\r\n"
-                f"Date: {formatdate(now_s, usegmt=True)}\r\n"  # RFC 9110 section 6.6.1 asks for it
-                f"Server: {SERVER}\r\n\r\n"
-            )
-            self._bytes = head.encode() + self._content
-        return self._bytes
+        if now_s != self._written_at_s:
+            self._written_at_s = now_s
+            self._accepted.clear()
+        written = self._accepted.get(told)
+        if written is None:
+            written = self._accepted[told] = self.written(reply(202, told._asdict()))
+        return written
+
+    def written(self, response: web.Response) -> bytes:
+        return as_bytes(response, self._wall() / 1000)
+
+
+def as_bytes(response: web.Response, unix_s: float) -> bytes:
+    """A small answer as it goes over the wire, on a connection that stays open."""
+    body, headers = response.body, response.headers
+    assert isinstance(body, bytes)
+    headers[hdrs.CONTENT_LENGTH] = str(len(body))
+    headers[hdrs.DATE] = formatdate(unix_s, usegmt=True)  # RFC 9110 section 6.6.1 asks for it
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}\r\n".encode() + body
 
 
 def problem(status: int, title: str, detail: str, **more: wire.Json) -> web.Response:

@@ -12,6 +12,8 @@ price, for names we can look up in a dictionary.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import hdrs, web
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from relay.core.moments import Ms, UnixMs, rfc3339
 from relay.core.signature import ID_HEADER
@@ -20,14 +22,14 @@ from relay.errors import Rejected, Unavailable
 from relay.ingest.accounts import Account, Accounts
 from relay.ingest.adapters.door import PREFIX as SOURCES
 from relay.ingest.adapters.door import SourceDoor
-from relay.ingest.answers import Receipt, refusal, reply
+from relay.ingest.answers import Letterhead, refusal, reply
 from relay.ingest.api import public_documents
 from relay.ingest.body import Form, arrived, form_of, read_body, read_into
 from relay.ingest.counts import count_refusal
 from relay.ingest.credentials import WRITE, Caller, Credentials
 from relay.ingest.events import Event, EventReader, actor_key
 from relay.ingest.hosts import HostRule
-from relay.ingest.intake import DUPLICATE, SINGLES, Beyond, Intake, Taken, ids_of
+from relay.ingest.intake import DUPLICATE, Beyond, Intake, Taken, ids_of
 from relay.ingest.lines import Lines
 from relay.ingest.orders import address_of, read_order, request_of
 from relay.ingest.pages import is_preflight, let_read, preflight
@@ -71,7 +73,7 @@ class Doors:
         self._beyond = beyond
         self._metrics = metrics
         self.intake = Intake(self._accounts, beyond, metrics=metrics, now=now)
-        self._receipts = {told: Receipt(told._asdict(), wall=wall) for told in SINGLES}
+        self._letterhead = Letterhead(wall)
         self._now = now
         self.streams = Streams(
             self._accounts,
@@ -119,6 +121,28 @@ class Doors:
             return await self._answered_to_a_page(request)
         return await self._answered(request)
 
+    def at_once(self, message: RawRequestMessage, payload: StreamReader) -> bytes | None:
+        """The answer to whole events with a key: as `__call__` would give it, without what aiohttp makes for a request."""
+        headers, limits = message.headers, self._limits
+        is_for_events = message.path == EVENTS and message.method == hdrs.METH_POST
+        if not is_for_events or self.is_draining or self.credentials.is_signed(headers):
+            return None
+        if payload.total_bytes > limits.max_batch_bytes:
+            return None
+        try:
+            self._hosts.check(headers)
+            caller = self.credentials.caller(headers, WRITE)
+            account = self._accounts[caller.source]
+            account.rates.admit_request(payload.total_bytes, self._now())
+            form, body = form_of(headers), payload.read_nowait()
+            taken = self._lines_taken if form is _LINES else self._taken
+            told = taken(caller, account, body)
+        except (Rejected, Unavailable) as why:
+            response = refusal(why)
+            count_refusal(self._metrics, response.status)
+            return self._letterhead.written(response)
+        return self._letterhead.accepted(told)
+
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._door(request)(request)
@@ -165,19 +189,15 @@ class Doors:
         )
         if announced is None:
             account.rates.book_bytes(len(body), self._now())
-        told = self._taken(caller, account, body)
-        receipt = self._receipts.get(told) if Receipt.suits(request) else None
-        return reply(202, told._asdict()) if receipt is None else receipt
+        return reply(202, self._taken(caller, account, body)._asdict())
 
     async def _signed_events(
         self, request: web.BaseRequest, caller: Caller, body: bytes
     ) -> web.StreamResponse:
         account = self._accounts[caller.source]
-        if form_of(request.headers) is not _LINES:
-            return reply(202, self._taken(caller, account, body)._asdict())
-        lines = self._new_lines()
-        lines.feed(body)
-        return reply(202, self._all_taken(caller, account, lines.end())._asdict())
+        is_lines = form_of(request.headers) is _LINES
+        taken = self._lines_taken if is_lines else self._taken
+        return reply(202, taken(caller, account, body)._asdict())
 
     async def _lines(self, request: web.BaseRequest, caller: Caller, account: Account) -> web.StreamResponse:
         limits, lines = self._limits, self._new_lines()
@@ -201,6 +221,11 @@ class Doors:
         event = self._reader.one(body)
         account.rates.admit_events(1, self._now())
         return self.intake.one(self.intake.activity(caller, event), event.get("id"))
+
+    def _lines_taken(self, caller: Caller, account: Account, body: bytes) -> Taken:
+        lines = self._new_lines()
+        lines.feed(body)
+        return self._all_taken(caller, account, lines.end())
 
     def _all_taken(self, caller: Caller, account: Account, events: Sequence[Event]) -> Taken:
         account.rates.admit_events(len(events), self._now())

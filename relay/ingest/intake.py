@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.core.activity import Accepted, Activity
-from relay.core.indicator import Address, SessionKey
+from relay.core.indicator import Address
 from relay.core.moments import Ms
 from relay.errors import Rejected
 from relay.ingest.accounts import Accounts
 from relay.ingest.credentials import Caller
-from relay.ingest.events import CheckAddress, Event, Reading
+from relay.ingest.events import CheckAddress, Event, Live, Reading
 from relay.ingest.orders import BroadcastRequest, BroadcastResult
 from relay.ingest.refusals import BadField, rejected
 from relay.ingest.tickets import bounded
@@ -31,8 +31,6 @@ class Taken(NamedTuple):
 
 
 DUPLICATE = Taken(0, 1, 0)
-SINGLES = (Taken(1, 0, 0), DUPLICATE, Taken(0, 0, 1))
-"""Everything that can become of one event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Beyond:
 
     gateways: tuple[str, ...]
     check_address: CheckAddress
-    is_alive: Callable[[SessionKey], bool]
+    live: Live
     accept: Callable[[Sequence[Activity]], Accepted]
     broadcast: Callable[[BroadcastRequest], Awaitable[BroadcastResult]]
 
@@ -57,7 +55,7 @@ class Intake:
         self, accounts: Accounts, beyond: Beyond, *, metrics: Metrics, now: Callable[[], Ms]
     ) -> None:
         self._accounts = accounts
-        self._reading = Reading(beyond.gateways, beyond.check_address)
+        self._reading = Reading(beyond.gateways, beyond.check_address, beyond.live)
         self._accept = beyond.accept
         self._now = now
         self._metrics = metrics

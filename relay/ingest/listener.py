@@ -7,14 +7,18 @@ bytes that are not HTTP. What aiohttp would log or answer about those repeats th
 import asyncio
 import logging
 import resource
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import http_parser, web
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from relay.core.moments import Ms
 from relay.errors import SettingsError
-from relay.ingest.answers import problem
+from relay.ingest.answers import as_bytes, problem
+from relay.ingest.prompt import AtOnce, PromptParser
 from relay.observe.metrics import Metrics, Tally
 from relay.observe.sampled import Sampled
 from relay.observe.series import PARSE_ERRORS
@@ -55,7 +59,7 @@ def most_connections() -> int:
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's, but for what is said about a request that could not be read or answered."""
+    """aiohttp's, but for what is answered at once, and for what is said where a request cannot be read or answered."""
 
     __slots__ = ("_is_held", "_listener")
 
@@ -63,6 +67,24 @@ class _Connection(web.RequestHandler):
         super().__init__(listener, **options)
         self._listener = listener
         self._is_held = False
+        self._parser = PromptParser(self._parser, self._answered_at_once)  # type: ignore[assignment]  # it is one to us
+
+    def _answered_at_once(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Only where nobody is before it, and the caller reads its answers."""
+        waiter, transport = self._waiter, self.transport
+        if waiter is None or waiter.done() or transport is None or self.writing_paused:
+            return False
+        try:
+            answer = self._listener.at_once(message, payload)
+        except Exception as why:  # noqa: BLE001 - `failure` says it; what survives is everybody else's connection
+            transport.write(as_bytes(self._listener.failure(500, why), time.time()))
+            self.force_close()
+            return True
+        if answer is None:
+            return False
+        self._listener.post(transport, answer)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        return True
 
     def pause_reading(self) -> None:
         self._is_held = True
@@ -106,8 +128,11 @@ class Listener(web.Server):
         metrics: Metrics,
         now: Callable[[], Ms],
         most: int | None = None,
+        at_once: AtOnce = lambda *_: None,
     ) -> None:
         super().__init__(answer)
+        self.at_once = at_once
+        self._unposted: list[tuple[asyncio.Transport, bytes]] = []
         self._options = http_options(settings.keepalive_timeout_s)
         self._most = most_connections() if most is None else most
         self._parse_errors: Tally = metrics.counter(PARSE_ERRORS)
@@ -124,6 +149,18 @@ class Listener(web.Server):
         if is_overfull:
             self._say("too_many_connections", None)
         return is_overfull
+
+    def post(self, transport: asyncio.Transport, answer: bytes) -> None:
+        """Write it when everything that has arrived by now is answered: callers are woken together, not one by one."""
+        if not self._unposted:
+            asyncio.get_running_loop().call_soon(self._post_all)
+        self._unposted.append((transport, answer))
+
+    def _post_all(self) -> None:
+        unposted, self._unposted = self._unposted, []
+        for transport, answer in unposted:
+            if not transport.is_closing():
+                transport.write(answer)
 
     def failure(self, status: int, why: BaseException | None) -> web.Response:
         """The answer to bytes that are not HTTP (400), or to a fault of ours (500); counted, and logged now and then."""

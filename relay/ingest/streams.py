@@ -135,7 +135,7 @@ class Streams:
 
     def _is_alive(self, activity: Activity) -> bool:
         key: SessionKey = (activity.gateway, activity.address.session_id)
-        return self._beyond.is_alive(key)
+        return self._beyond.live(key) is not None
 
     def _is_accepted(self, activities: list[Activity]) -> bool:
         """False where one of them is refused: its session began anew, with another address."""

@@ -14,6 +14,9 @@ from relay.core.activity import Accepted, Activity
 from relay.core.ids import is_uuid
 from relay.core.indicator import Address, SessionKey
 from relay.core.moments import Ms, UnixMs
+from relay.core.pacer import Pacer, Reach
+from relay.core.session import Session
+from relay.core.timings import Timings
 from relay.errors import Rejected, Unavailable
 from relay.ingest import (
     Beyond,
@@ -69,6 +72,7 @@ class House:
     metrics: Metrics = field(default_factory=Metrics)
     doors: Doors | None = None
     client: ClientSession | None = None
+    listener: Listener | None = None
 
     def accept(self, activities: Sequence[Activity]) -> Accepted:
         if self.refuses is not None:
@@ -76,8 +80,10 @@ class House:
         self.taken.extend(activities)
         return Accepted(len(activities))
 
-    def is_alive(self, key: SessionKey) -> bool:
-        return any((one.gateway, one.address.session_id) == key for one in self.taken)
+    def live(self, key: SessionKey) -> Session | None:
+        """As the river's: alive since its first event."""
+        first = next((a for a in self.taken if (a.gateway, a.address.session_id) == key), None)
+        return first and Session(key, first.address, first.source, Timings(), Reach(), Pacer())
 
     async def broadcast(self, request: BroadcastRequest) -> BroadcastResult:
         if self.refuses is not None:
@@ -154,7 +160,13 @@ async def opened(
     def now() -> Ms:
         return loop.time() * 1000 if is_timed else house.now
 
-    beyond = Beyond(tuple(configured.gateways), check_address, house.is_alive, house.accept, house.broadcast)
+    beyond = Beyond(
+        tuple(configured.gateways),
+        check_address,
+        house.live,
+        house.accept,
+        house.broadcast,
+    )
     house.doors = Doors(
         configured,
         Credentials(configured, wall=lambda: house.wall),
@@ -163,8 +175,15 @@ async def opened(
         now=now,
         wall=lambda: house.wall,
     )
-    listener = Listener(house.doors, configured.server, metrics=house.metrics, now=now, most=most)
-    runner = web.ServerRunner(listener, shutdown_timeout=1)
+    house.listener = Listener(
+        house.doors,
+        configured.server,
+        metrics=house.metrics,
+        now=now,
+        most=most,
+        at_once=house.doors.at_once,
+    )
+    runner = web.ServerRunner(house.listener, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]

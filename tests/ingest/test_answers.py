@@ -19,15 +19,6 @@ async def test_a_problem_document_has_its_members(house: House) -> None:
     assert document["status"] == answer.status == 422
 
 
-async def test_the_ready_made_receipt_says_what_an_ordinary_answer_says(house: House) -> None:
-    ready = await house.post(EVENT)
-    made = await house.post([EVENT])
-    assert await ready.read() == await made.read()
-    assert set(ready.headers) == set(made.headers)
-    assert ready.headers["Content-Type"] == made.headers["Content-Type"]
-    assert ready.headers["Date"] == "Sun, 22 Nov 2026 10:00:00 GMT"
-
-
 async def test_one_connection_serves_many_events_pipelined_or_not(house: House) -> None:
     one = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
     last = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY

@@ -11,7 +11,7 @@ from relay.ingest.refusals import BadField
 from tests.ingest.house import EVENT, SESSION, check_address
 
 READER = EventReader(max_events=500)
-READING = Reading(["guest"], check_address)
+READING = Reading(["guest"], check_address, lambda _: None)
 
 
 def read(**fields: object) -> Activity:
