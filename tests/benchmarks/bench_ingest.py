@@ -7,6 +7,8 @@ outbox is open, a platform shows what it is told. 50 keep-alive connections from
     ours     single keystrokes of sessions whose indicator is shown
     blind    the same, in a second relay that counts and logs nothing
     batch    a hundred such keystrokes in a body
+    signed   single keystrokes of a source that signs
+    stream   such keystrokes over WebSockets, a frame each
 
 The goals are about ratios within a round: absolute figures move by half with the machine's other work.
 """
@@ -18,7 +20,9 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
@@ -36,8 +40,10 @@ from relay.core.session import Session, Verdict
 from relay.ingest.intake import Taken
 from relay.observe import logs
 from relay.settings.models import Settings
+from relay.settings.upstream import Source
+from tests.benchmarks.callers import Caller, RequestCaller, StreamCaller, framed, signed
 from tests.benchmarks.machine import cpu_s, said
-from tests.benchmarks.stand_in import StandIn, settings_beside, standing
+from tests.benchmarks.stand_in import UNMETERED, StandIn, settings_beside, standing
 
 CONNECTIONS = 50
 ROUNDS = 7
@@ -45,11 +51,16 @@ ROUND_S = 1.0
 START_S = 30
 STOP_S = 15
 GOAL_SINGLE = 0.80
+GOAL_SIGNED = 0.70
+GOAL_STREAM = 7
 GOAL_OBSERVED = 0.90
 GOAL_BATCH = 20
 GOAL_BATCH_EVENTS_S = 200_000
 BATCH = 100
 BATCH_CONNECTIONS = 10
+STREAMS = 10
+FRAMES = 20_000
+SIGNING_KEY = b"bench-signing-key-of-32-bytes-..."
 PREPARED = 200
 SESSIONS = 100
 BATCH_SESSIONS = 20
@@ -71,16 +82,24 @@ class Result:
     """Of the server, for each event."""
     batch_ratio: float
     """Events in batches against events one by one."""
+    signed_ratio: float
+    """Signed requests against bare ones."""
+    frames_s: float
+    frame_cpu_us: float
+    stream_ratio: float
+    """Frames against events one by one."""
     observed_ratio: float
     """Requests per second with what the relay counts and logs against without."""
 
     @property
     def is_met(self) -> bool:
         is_batch_fast = self.batch_ratio >= GOAL_BATCH and self.batch_events_s >= GOAL_BATCH_EVENTS_S
-        return is_batch_fast and self.ratio >= GOAL_SINGLE and self.observed_ratio >= GOAL_OBSERVED
+        are_singles_fast = self.ratio >= GOAL_SINGLE and self.signed_ratio >= GOAL_SIGNED
+        is_stream_fast = self.stream_ratio >= GOAL_STREAM
+        return is_batch_fast and are_singles_fast and is_stream_fast and self.observed_ratio >= GOAL_OBSERVED
 
 
-Streams = Sequence[Iterator[bytes]]
+Makers = Sequence[Callable[[], Caller]]
 
 
 class Ports(NamedTuple):
@@ -140,50 +159,16 @@ def _server(ours: Settings, blind: Settings, told: Connection) -> None:
     asyncio.run(_serve(ours, blind, told))
 
 
-class _Caller(asyncio.Protocol):
-    """One connection, one request at a time; counts the answers that are 202."""
-
-    def __init__(self, requests: Iterator[bytes]) -> None:
-        self.answered = 0
-        self._requests = requests
-        self._received = bytearray()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(next(self._requests))
-
-    def data_received(self, data: bytes) -> None:
-        received = self._received
-        received += data
-        head = received.find(b"\r\n\r\n")
-        if head < 0:
-            return
-        mark = received.find(b"Content-Length: ") + 16
-        if len(received) < head + 4 + int(received[mark : received.find(b"\r\n", mark)]):
-            return
-        assert received.startswith(b"HTTP/1.1 202"), bytes(received[:200])
-        assert self._transport is not None
-        received.clear()
-        self.answered += 1
-        self._transport.write(next(self._requests))
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-
-def _same(caller: _Caller) -> _Caller:
+def _same(caller: Caller) -> Caller:
     return caller
 
 
-async def _round(port: int, streams: Streams, pid: int) -> tuple[float, float]:
-    """Answers per second to one connection for each stream, and the server's CPU microseconds for each."""
+async def _round(port: int, makers: Makers, pid: int) -> tuple[float, float]:
+    """Answers per second to these callers, and the server's CPU microseconds for each."""
     loop = asyncio.get_running_loop()
-    callers = [_Caller(requests) for requests in streams]
+    callers = [make() for make in makers]
     for caller in callers:
-        await loop.create_connection(partial(_same, caller), "127.0.0.1", port)
+        await loop.create_connection(partial(_same, caller), "127.0.0.1", port)  # type: ignore[type-var]  # each is one
     await asyncio.sleep(0.1)
     answered, began, cpu = sum(caller.answered for caller in callers), loop.time(), cpu_s(pid)
     await asyncio.sleep(ROUND_S)
@@ -212,15 +197,44 @@ def _requests(key: str, bodies: Iterator[bytes]) -> Iterator[bytes]:
         yield head + b"%d\r\n\r\n" % len(body) + body
 
 
-def _singles(key: str) -> Streams:
+def _singles(key: str) -> Makers:
     """Next to next over all connections: two keys of one session are never on their way at once."""
     one = _requests(key, (_event(number, "5f0c2f9e", SESSIONS) for number in count()))
-    return [one] * CONNECTIONS
+    return [lambda: RequestCaller(one)] * CONNECTIONS
 
 
-def _batches(key: str) -> Streams:
+def _signed_singles() -> Makers:
+    """The same of a source that signs instead of sending a key."""
+    one = _signed_requests(_event(number, "519ed000", SESSIONS) for number in count())
+    return [lambda: RequestCaller(one)] * CONNECTIONS
+
+
+def _signed_requests(bodies: Iterator[bytes]) -> Iterator[bytes]:
+    head = b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    for number, body in enumerate(bodies):
+        proof = signed(body, name="signing", secret=SIGNING_KEY, number=number, now_s=time.time)
+        yield head + proof + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def _batches(key: str) -> Makers:
     """Each connection has sessions of its own, as a caller would: batches on several overtake each other."""
-    return [_requests(key, _batches_of(connection)) for connection in range(BATCH_CONNECTIONS)]
+    streams = [_requests(key, _batches_of(connection)) for connection in range(BATCH_CONNECTIONS)]
+    return [partial(RequestCaller, stream) for stream in streams]
+
+
+def _frames(key: str) -> Makers:
+    """Likewise; each stream goes on where the one before it on its sessions ended."""
+    streams = [map(framed, _events_of(connection)) for connection in range(STREAMS)]
+    return [partial(StreamCaller, key, stream) for stream in streams]
+
+
+def _events_of(connection: int) -> Iterator[bytes]:
+    """Made beforehand, like the batches'."""
+    first = connection * FRAMES
+    made = [_event(first + number, f"57ea000{connection % 10}", BATCH_SESSIONS) for number in range(FRAMES)]
+    for generation in count(100):
+        for body in made:
+            yield body.replace(b'"seq":100', b'"seq":%d' % generation)
 
 
 def _batches_of(connection: int) -> Iterator[bytes]:
@@ -238,17 +252,24 @@ def _batches_of(connection: int) -> Iterator[bytes]:
 
 async def _measure(ports: Ports, key: str, pid: int) -> Result:
     bare_singles, singles, blind_singles = (_singles(key) for _ in ports)
-    batches = _batches(key)
-    bare, ours, batched, blind = (list[tuple[float, float]]() for _ in range(4))
-    await _round(ports.ours, singles, pid)  # every indicator is shown from here on
-    await _round(ports.ours, batches, pid)
-    await _round(ports.blind, blind_singles, pid)
+    batches, signing, frames = _batches(key), _signed_singles(), _frames(key)
+    bare, ours, batched, blind, proven, streamed = (list[tuple[float, float]]() for _ in range(6))
+    for port, makers in (
+        (ports.ours, singles),  # every indicator is shown from here on
+        (ports.ours, batches),
+        (ports.ours, signing),
+        (ports.ours, frames),
+        (ports.blind, blind_singles),
+    ):
+        await _round(port, makers, pid)
     for turn in range(ROUNDS):
         bare.append(await _round(ports.bare, bare_singles, pid))
         pair = [(ours, ports.ours, singles), (blind, ports.blind, blind_singles)]
         for told, port, streams in reversed(pair) if turn % 2 else pair:
             told.append(await _round(port, streams, pid))
+        proven.append(await _round(ports.ours, signing, pid))
         batched.append(await _round(ports.ours, batches, pid))
+        streamed.append(await _round(ports.ours, frames, pid))
     ratios = [our[0] / base[0] for our, base in zip(ours, bare, strict=True)]
     return Result(
         bare_rps=statistics.median(rps for rps, _ in bare),
@@ -262,6 +283,10 @@ async def _measure(ports: Ports, key: str, pid: int) -> Result:
         batch_ratio=statistics.median(
             many[0] * BATCH / one[0] for many, one in zip(batched, ours, strict=True)
         ),
+        signed_ratio=statistics.median(one[0] / base[0] for one, base in zip(proven, bare, strict=True)),
+        frames_s=statistics.median(rps for rps, _ in streamed),
+        frame_cpu_us=statistics.median(cpu for _, cpu in streamed),
+        stream_ratio=statistics.median(many[0] / one[0] for many, one in zip(streamed, ours, strict=True)),
         observed_ratio=statistics.median(
             our[0] / without[0] for our, without in zip(ours, blind, strict=True)
         ),
@@ -293,7 +318,10 @@ def _settings(platform_port: int, folder: Path) -> tuple[Settings, str]:
     """Indicators that last ten seconds and people who never pause: the platform is called as seldom as can be."""
     folder.mkdir()
     typing = {"duration_ms": 10_000, "pause_after_ms": 120_000, "stop_after_ms": 240_000}
-    return settings_beside(platform_port, folder, typing=typing)
+    settings, key = settings_beside(platform_port, folder, typing=typing)
+    secret = "whsec_" + b64encode(SIGNING_KEY).decode()
+    signing = Source.model_validate({"secrets": [secret]} | UNMETERED)
+    return settings.model_copy(update={"sources": {**settings.sources, "signing": signing}}), key
 
 
 def run() -> Result:
@@ -317,6 +345,9 @@ def main() -> int:
         f"batch     {got.batch_events_s:10,.0f} events/s    {got.batch_cpu_us:6.1f} us CPU each, goal {GOAL_BATCH_EVENTS_S:,}"
     )
     print(f"ratio     {got.batch_ratio:10.1f} x one by one, goal {GOAL_BATCH}")
+    print(f"signed    {got.signed_ratio:10.2f} of bare, goal {GOAL_SIGNED}")
+    print(f"stream    {got.frames_s:10,.0f} frames/s    {got.frame_cpu_us:6.1f} us CPU each")
+    print(f"ratio     {got.stream_ratio:10.1f} x one by one, goal {GOAL_STREAM}")
     return 1 if options.check and not got.is_met else 0
 
 
