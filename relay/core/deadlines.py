@@ -14,8 +14,9 @@ from typing import Generic, Protocol, TypeVar
 from relay.core.moments import NEVER, Ms
 from relay.core.timings import TICK_MS
 
-SLOTS = 1024
-"""20 s ahead; what is due later is looked at once before and armed again."""
+SLOTS = 4096
+"""82 s ahead: past the minute after which a session at rest is forgotten, so that the idle are not looked at in between.
+What is due later is looked at once before and armed again."""
 
 
 class Armed(Protocol):
@@ -44,7 +45,11 @@ class Wheel(Generic[Item]):
         """Have the item come up at its deadline or up to one tick later; NEVER leaves it as it is."""
         if deadline == NEVER:
             return
-        due = min(max(int(-(-deadline // TICK_MS)), self.tick + 1), self.tick + SLOTS - 1)
+        due = -int(-deadline // TICK_MS)
+        if due <= self.tick:
+            due = self.tick + 1
+        elif due >= self.tick + SLOTS:
+            due = self.tick + SLOTS - 1
         if item.armed_tick and item.armed_tick <= due:
             return
         self.live += item.armed_tick == 0

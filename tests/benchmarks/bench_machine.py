@@ -33,7 +33,8 @@ KEYS_PER_MS = 33
 WRITERS = 6_600
 BURST_KEYS = 30
 ROUNDS = 5
-HERD_TICKS = 150
+HERD_TICKS = int(15_000 // TICK_MS)
+"""Until everybody who typed together has paused, stopped and come to rest: none of that is a later keystroke's."""
 GOAL_US = 2.0
 GOAL_STALL_MS = 10.0
 
