@@ -65,6 +65,7 @@ class House:
     base_url: str = ""
     taken: list[Activity] = field(default_factory=list)
     ordered: list[BroadcastRequest] = field(default_factory=list)
+    sessions: dict[SessionKey, Session] = field(default_factory=dict)
     refuses: Rejected | Unavailable | None = None
     on_broadcast: Callable[[BroadcastRequest], Awaitable[BroadcastResult]] | None = None
     now: Ms = 0
@@ -78,12 +79,11 @@ class House:
         if self.refuses is not None:
             raise self.refuses
         self.taken.extend(activities)
+        for one in activities:
+            key = (one.gateway, one.address.session_id)
+            if key not in self.sessions:
+                self.sessions[key] = Session(key, one.address, one.source, Timings(), Reach(), Pacer())
         return Accepted(len(activities))
-
-    def live(self, key: SessionKey) -> Session | None:
-        """As the river's: alive since its first event."""
-        first = next((a for a in self.taken if (a.gateway, a.address.session_id) == key), None)
-        return first and Session(key, first.address, first.source, Timings(), Reach(), Pacer())
 
     async def broadcast(self, request: BroadcastRequest) -> BroadcastResult:
         if self.refuses is not None:
@@ -163,7 +163,7 @@ async def opened(
     beyond = Beyond(
         tuple(configured.gateways),
         check_address,
-        house.live,
+        house.sessions.get,
         house.accept,
         house.broadcast,
     )

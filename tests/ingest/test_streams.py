@@ -189,7 +189,8 @@ async def test_nobody_leaves_a_session_that_is_over() -> None:
         socket = await house.stream()
         await send(socket, EVENT)
         await taken(house, 1)
-        house.taken.clear()  # forgotten meanwhile
+        house.taken.clear()
+        house.sessions.clear()  # forgotten meanwhile
         await socket.close()
         await until(lambda: house.counted('relay_stream_ends_total{reason="caller"}') == 1)
         await asyncio.sleep(0.05)
