@@ -1,6 +1,7 @@
 """The doors on a real socket of loopback, with a flow behind them that only remembers what it was given."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -69,6 +70,13 @@ class House:
     metrics: Metrics = field(default_factory=Metrics)
     doors: Doors | None = None
     client: ClientSession | None = None
+    listener: Listener | None = None
+
+    @property
+    def connections(self) -> list[web.RequestHandler]:
+        """Those open at this moment."""
+        assert self.listener is not None
+        return self.listener.connections
 
     def accept(self, activities: Sequence[Activity]) -> Accepted:
         if self.refuses is not None:
@@ -133,6 +141,16 @@ async def until(is_so: Callable[[], bool], *, within_s: float = 60) -> None:
             await asyncio.sleep(0.01)
 
 
+async def narrow(base_url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose caller's side takes a few kilobytes and no more until they are read."""
+    host, _, port = base_url.removeprefix("http://").rpartition(":")
+    narrow = socket.socket()
+    narrow.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await asyncio.get_running_loop().sock_connect(narrow, (host, int(port)))
+    return await asyncio.open_connection(sock=narrow, limit=1024)
+
+
 def check_address(gateway: str, address: Address) -> str | None:
     """As the guest gateway does."""
     if gateway == "guest" and not is_uuid(address.session_id):
@@ -163,8 +181,8 @@ async def opened(
         now=now,
         wall=lambda: house.wall,
     )
-    listener = Listener(house.doors, configured.server, metrics=house.metrics, now=now, most=most)
-    runner = web.ServerRunner(listener, shutdown_timeout=1)
+    house.listener = Listener(house.doors, configured.server, metrics=house.metrics, now=now, most=most)
+    runner = web.ServerRunner(house.listener, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]

@@ -1,5 +1,4 @@
 import asyncio
-import socket
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from relay import wire
 from relay.core.activity import Kind
 from relay.errors import Rejected, Unavailable
 from relay.ingest.stream import PING_AFTER_S, PONG_WITHIN_S, TURN_EVENTS
-from tests.ingest.house import EVENT, key_settings, opened, settings, sure, until
+from tests.ingest.house import EVENT, key_settings, narrow, opened, settings, sure, until
 
 Heard = dict[str, Any]
 
@@ -257,16 +256,6 @@ async def test_a_caller_that_does_not_read_is_closed_with_words(monkeypatch: pyt
         await until(lambda: house.counted('relay_stream_ends_total{reason="unread"}') == 1)
         writer.transport.abort()
         assert (await house.post(EVENT)).status == 202
-
-
-async def narrow(base_url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection whose caller's side takes a few kilobytes and no more until they are read."""
-    host, _, port = base_url.removeprefix("http://").rpartition(":")
-    narrow = socket.socket()
-    narrow.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    await asyncio.get_running_loop().sock_connect(narrow, (host, int(port)))
-    return await asyncio.open_connection(sock=narrow, limit=1024)
 
 
 async def flood(writer: asyncio.StreamWriter, raw: bytes) -> None:
