@@ -21,6 +21,7 @@ from relay.ingest.credentials import WRITE, Caller, Credentials
 from relay.ingest.events import EventReader
 from relay.ingest.intake import Beyond, Intake
 from relay.ingest.stream import GRACE_S, End, Socket, Stream, Workshop
+from relay.ingest.turns import Turns
 from relay.observe.metrics import Metrics
 from relay.observe.series import STREAM_ENDS, STREAM_ERRORS, STREAM_FRAMES, STREAMS
 from relay.settings.models import Server
@@ -57,6 +58,7 @@ class Streams:
         self._carried = Carried()
         self._open: dict[Stream, web.BaseRequest] = {}
         self._of_source: Counter[str] = Counter()
+        self._turns: dict[str, Turns] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._is_draining = False
         metrics.watch(STREAMS, lambda: {(name,): float(count) for name, count in self._of_source.items()})
@@ -75,7 +77,7 @@ class Streams:
                 "this source has as many open as it may (max_streams)",
                 retry_after_s=5,
             )
-        stream = Stream(caller, account.rates, socket, self._workshop(caller.source))
+        stream = Stream(caller, self._turns_of(caller.source), socket, self._workshop(caller.source))
         self._open[stream] = request  # before the first await, so that the cap holds
         self._of_source[caller.source] += 1
         transport = request.transport
@@ -113,13 +115,19 @@ class Streams:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
+    def _turns_of(self, source: str) -> Turns:
+        """The line before a source's rates, made on first use: sources are few and fixed."""
+        turns = self._turns.get(source)
+        if turns is None:
+            turns = self._turns[source] = Turns(self._accounts[source].rates, self._now)
+        return turns
+
     def _workshop(self, source: str) -> Workshop:
         bind = self._metrics.counter
         return Workshop(
             self._intake,
             self._reader,
             self._carried,
-            self._now,
             frames=bind(STREAM_FRAMES, source),
             errors=bind(STREAM_ERRORS, source),
         )
