@@ -32,6 +32,7 @@ from relay.ingest.lines import Lines
 from relay.ingest.orders import address_of, read_order, request_of
 from relay.ingest.pages import is_preflight, let_read, preflight
 from relay.ingest.refusals import WrongMethod, too_large
+from relay.ingest.shares import Share
 from relay.ingest.streams import Streams
 from relay.ingest.tickets import DEFAULT_LIFE_S, read_ticket_request, ticketed_address
 from relay.observe.metrics import Metrics
@@ -155,7 +156,7 @@ class Doors:
         if self.credentials.is_signed(headers):
             return await self._signed(request, self._signed_events, max_bytes=limits.max_batch_bytes)
         caller = self.credentials.caller(headers, WRITE)
-        account = self._accounts[caller.source]
+        account = self._accounts[caller.source] if caller.ticket is None else self._share(caller.ticket)
         announced = request.content_length
         account.rates.admit_request(announced or 0, self._now())
         if form_of(headers) is _LINES:
@@ -169,6 +170,9 @@ class Doors:
         receipt = self._receipts.get(told) if Receipt.suits(request) else None
         return reply(202, told._asdict()) if receipt is None else receipt
 
+    def _share(self, ticket: Ticket) -> Share:
+        return self._accounts[ticket.source].shares.of(ticket, self._now())
+
     async def _signed_events(
         self, request: web.BaseRequest, caller: Caller, body: bytes
     ) -> web.StreamResponse:
@@ -179,7 +183,9 @@ class Doors:
         lines.feed(body)
         return reply(202, self._all_taken(caller, account, lines.end())._asdict())
 
-    async def _lines(self, request: web.BaseRequest, caller: Caller, account: Account) -> web.StreamResponse:
+    async def _lines(
+        self, request: web.BaseRequest, caller: Caller, account: Account | Share
+    ) -> web.StreamResponse:
         limits, lines = self._limits, self._new_lines()
         size_bytes = await read_into(
             request, lines.feed, max_bytes=limits.max_batch_bytes, timeout_s=limits.body_timeout_s
@@ -192,7 +198,7 @@ class Doors:
         limits = self._limits
         return Lines(self._reader, max_events=limits.max_batch_events, max_line_bytes=limits.max_event_bytes)
 
-    def _taken(self, caller: Caller, account: Account, body: bytes) -> Taken:
+    def _taken(self, caller: Caller, account: Account | Share, body: bytes) -> Taken:
         """What became of the event or the array in a body. Raises Rejected, Unavailable; then of none."""
         if body.lstrip().startswith(b"["):
             return self._all_taken(caller, account, self._reader.array(body))
@@ -202,7 +208,7 @@ class Doors:
         account.rates.admit_events(1, self._now())
         return self.intake.one(self.intake.activity(caller, event), event.get("id"))
 
-    def _all_taken(self, caller: Caller, account: Account, events: Sequence[Event]) -> Taken:
+    def _all_taken(self, caller: Caller, account: Account | Share, events: Sequence[Event]) -> Taken:
         account.rates.admit_events(len(events), self._now())
         return self.intake.all(caller.source, self.intake.activities(caller, events), ids_of(events))
 

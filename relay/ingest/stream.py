@@ -81,7 +81,8 @@ class Stream:
     """One open socket. `run` it; `end` may be called meanwhile, from another task."""
 
     caller: Caller
-    turns: Turns
+    lines: tuple[Turns, ...]
+    """Where each frame waits for its turn, one after the other."""
     socket: Socket
     workshop: Workshop
     load: dict[Carry, Activity] = field(default_factory=dict)
@@ -178,17 +179,20 @@ class Stream:
 
     async def _wait_for_its_turn(self, size_bytes: int) -> None:
         """A source beyond its rates is read more slowly; one that is not gives the others a turn now and then."""
-        if not self.turns.is_taken(size_bytes):
-            await self._wait_in_line(size_bytes)
+        for turns in self.lines:
+            if not turns.is_taken(size_bytes):
+                await self._wait_in_line(turns, size_bytes)
         self._since_turn += 1
         if self._since_turn >= TURN_EVENTS:
             self._since_turn = 0
             await asyncio.sleep(0)
 
-    async def _wait_in_line(self, size_bytes: int) -> None:
+    async def _wait_in_line(self, turns: Turns, size_bytes: int) -> None:
         """Until it is its turn, or the stream's end."""
+        if self.socket.closed:
+            return
         await self._acknowledge_now()
-        self._turn = turn = self.turns.join(size_bytes)
+        self._turn = turn = turns.join(size_bytes)
         try:
             while not turn.done():
                 done, _ = await asyncio.wait((turn,), timeout=ALIVE_S)
@@ -196,7 +200,7 @@ class Stream:
                     await self._send(b"", _PONG)
         finally:
             self._turn = None
-            self.turns.leave(turn)
+            turns.leave(turn)
 
     def _applied(self, frame: bytes | str) -> Taken:
         if isinstance(frame, str):
@@ -212,7 +216,8 @@ class Stream:
             return told
         events = shop.reader.array(frame)
         activities = intake.activities(self.caller, events)
-        self.turns.book_events(max(0, len(events) - 1))
+        for turns in self.lines:
+            turns.book_events(max(0, len(events) - 1))
         told = intake.all(self.caller.source, activities, ids_of(events))
         shop.carried.note(self.load, activities)
         self._since_turn += len(events)

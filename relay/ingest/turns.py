@@ -1,4 +1,4 @@
-"""Who of a source's streams is read next: one frame each, in the order they asked, as soon as the rates permit.
+"""Who of the streams that share rates is read next: one frame each, in the order they asked, as soon as the rates permit.
 
     frame ─► nobody waits, and the rates permit ─► at once
       └────► last in line ── one timer for all of them ─► the first, and whoever may go with it
@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from relay.core.moments import Ms
-from relay.ingest.accounts import Rates
+from relay.ingest.rates import Rates
 
 _LONGEST_NAP_S = 60.0
 """Then the rates are asked anew: the settings may have raised them."""
@@ -21,7 +21,7 @@ Turn = asyncio.Future[None]
 
 
 class Turns:
-    """One line before one source's rates. It is never longer than the streams are many: each asks for one turn."""
+    """One line before one owner's rates. It is never longer than the streams are many: each asks for one turn."""
 
     __slots__ = ("_line", "_now", "_rates", "_timer")
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from relay.core.moments import Ms
-from relay.ingest.accounts import Rates
+from relay.ingest.rates import Rates
 from relay.ingest.turns import Turns
 from relay.settings.upstream import Source
 
