@@ -14,7 +14,7 @@ Problem = tuple[Place, str]
 
 _LISTED_AT_MOST = 50
 _COUNTED_AT_MOST = 2000
-"""Past this many the list is not even built: a body of junk keys would hold the loop for a tenth of a second."""
+"""Past this many the list is not even built. Larger heaps of junk are not read at all: see `events.refuse_junk`."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _NOT_JSON = "json_invalid"

@@ -21,7 +21,7 @@ from relay.core.indicator import Address
 from relay.core.moments import UnixMs
 from relay.core.ticket import LONGEST_S, Ticket
 from relay.errors import Rejected
-from relay.ingest.events import STRICT, Actor, Event, Id, actor_key
+from relay.ingest.events import STRICT, Actor, Event, Id, actor_key, refuse_junk
 from relay.ingest.refusals import wire_problems
 
 if sys.version_info >= (3, 12):
@@ -69,6 +69,7 @@ class Tickets:
 
 def read_ticket_request(body: bytes) -> TicketRequest:
     """Raises Rejected (400, 422)."""
+    refuse_junk(body)
     try:
         return _REQUEST.validate_json(body)
     except ValidationError as why:
