@@ -6,13 +6,13 @@ Nothing here is shared between sources: one that uses up its rates or floods its
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from relay.core.bucket import Bucket, take, taken, wait_ms
 from relay.core.moments import Ms
 from relay.core.signature import TOLERANCE_S
 from relay.errors import Rejected
 from relay.ingest.credentials import LOCAL
-from relay.ingest.refusals import too_many
+from relay.ingest.rates import Rates
 from relay.ingest.seen import Seen
+from relay.ingest.shares import Shares
 from relay.observe.metrics import Metrics
 from relay.observe.series import FORGOTTEN_IDS
 from relay.settings.models import Settings
@@ -24,57 +24,14 @@ _REPLAY_WINDOW_MS: Ms = 2 * TOLERANCE_S * 1000
 LONGEST_MESSAGE_ID = 256
 
 
-class Rates:
-    """One source's three buckets; `admit_…` raise Rejected (429)."""
-
-    __slots__ = ("_bytes", "_events", "_requests")
-
-    def __init__(self, source: Source) -> None:
-        self._requests = Bucket(source.requests_per_s)
-        self._bytes = Bucket(source.bytes_per_s)
-        self._events = Bucket(source.events_per_s)
-
-    def use(self, source: Source) -> None:
-        """New rates; what was taken at the old ones is still waited for."""
-        self._requests.per_s = source.requests_per_s
-        self._bytes.per_s = source.bytes_per_s
-        self._events.per_s = source.events_per_s
-
-    def admit_request(self, size_bytes: int, now: Ms) -> None:
-        """Before a body is parsed; `size_bytes` is 0 where nobody knows it yet (see `book_bytes`)."""
-        if wait := taken(self._requests, 1, now):
-            raise too_many("requests_per_s", wait)
-        if wait := taken(self._bytes, size_bytes, now):
-            raise too_many("bytes_per_s", wait)
-
-    def book_bytes(self, size_bytes: int, now: Ms) -> None:
-        """What came without having been announced: it is here, so only the next one waits for it."""
-        take(self._bytes, size_bytes, now)
-
-    def admit_events(self, count: int, now: Ms) -> None:
-        if wait := taken(self._events, count, now):
-            raise too_many("events_per_s", wait)
-
-    def frame_wait_ms(self, size_bytes: int, now: Ms) -> Ms:
-        """How long a stream is to wait before its next frame, which costs one event until more are found in it."""
-        return max(wait_ms(self._events, 1, now), wait_ms(self._bytes, size_bytes, now))
-
-    def book_frame(self, size_bytes: int, now: Ms) -> None:
-        take(self._bytes, size_bytes, now)
-        take(self._events, 1, now)
-
-    def book_events(self, count: int, now: Ms) -> None:
-        """Of a stream: they are taken, and its next frame waits for them."""
-        take(self._events, count, now)
-
-
 class Account:
-    """One source's rates, its events' ids, and its signed requests' ids."""
+    """One source's rates, what its tickets may use of them, its events' ids, and its signed requests' ids."""
 
-    __slots__ = ("_answering", "_requests", "ids", "leave_on_close", "max_streams", "rates")
+    __slots__ = ("_answering", "_requests", "ids", "leave_on_close", "max_streams", "rates", "shares")
 
     def __init__(self, source: Source, *, ids: Seen, requests: Seen) -> None:
         self.rates = Rates(source)
+        self.shares = Shares(self.rates)
         self.leave_on_close = source.leave_on_close
         self.max_streams = source.max_streams
         self.ids = ids

@@ -141,7 +141,7 @@ TICKETS = Route(
     "makeTicket",
     "Let a page speak for one actor",
     "Your back end asks, with its key; the page uses the ticket for exactly that actor in that session, from one of the "
-    "source's `origins`.",
+    "source's `origins`. All of that actor's tickets are good for 20 events a second and 4 streams.",
     answers=(
         Answer(
             200,

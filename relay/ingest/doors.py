@@ -34,6 +34,7 @@ from relay.ingest.lines import Lines
 from relay.ingest.orders import address_of, read_order, request_of
 from relay.ingest.pages import is_preflight, let_read, preflight
 from relay.ingest.refusals import WrongMethod, too_large
+from relay.ingest.shares import Share
 from relay.ingest.streams import Streams
 from relay.ingest.tickets import DEFAULT_LIFE_S, read_ticket_request, ticketed_address
 from relay.observe.metrics import Metrics
@@ -123,16 +124,14 @@ class Doors:
 
     def at_once(self, message: RawRequestMessage, payload: StreamReader) -> bytes | None:
         """The answer to whole events with a key: as `__call__` would give it, without what aiohttp makes for a request."""
-        headers, limits = message.headers, self._limits
-        is_for_events = message.path == EVENTS and message.method == hdrs.METH_POST
+        headers, is_small = message.headers, payload.total_bytes <= self._limits.max_batch_bytes
+        is_for_events = message.path == EVENTS and message.method == hdrs.METH_POST and is_small
         if not is_for_events or self.is_draining or self.credentials.is_signed(headers):
-            return None
-        if payload.total_bytes > limits.max_batch_bytes:
             return None
         try:
             self._hosts.check(headers)
             caller = self.credentials.caller(headers, WRITE)
-            account = self._accounts[caller.source]
+            account = self._account(caller)
             account.rates.admit_request(payload.total_bytes, self._now())
             form, body = form_of(headers), payload.read_nowait()
             taken = self._lines_taken if form is _LINES else self._taken
@@ -179,7 +178,7 @@ class Doors:
         if self.credentials.is_signed(headers):
             return await self._signed(request, self._signed_events, max_bytes=limits.max_batch_bytes)
         caller = self.credentials.caller(headers, WRITE)
-        account = self._accounts[caller.source]
+        account = self._account(caller)
         announced = request.content_length
         account.rates.admit_request(announced or 0, self._now())
         if form_of(headers) is _LINES:
@@ -191,6 +190,10 @@ class Doors:
             account.rates.book_bytes(len(body), self._now())
         return reply(202, self._taken(caller, account, body)._asdict())
 
+    def _account(self, caller: Caller) -> Account | Share:
+        account, ticket = self._accounts[caller.source], caller.ticket
+        return account if ticket is None else account.shares.of(ticket, self._now())
+
     async def _signed_events(
         self, request: web.BaseRequest, caller: Caller, body: bytes
     ) -> web.StreamResponse:
@@ -199,7 +202,9 @@ class Doors:
         taken = self._lines_taken if is_lines else self._taken
         return reply(202, taken(caller, account, body)._asdict())
 
-    async def _lines(self, request: web.BaseRequest, caller: Caller, account: Account) -> web.StreamResponse:
+    async def _lines(
+        self, request: web.BaseRequest, caller: Caller, account: Account | Share
+    ) -> web.StreamResponse:
         limits, lines = self._limits, self._new_lines()
         size_bytes = await read_into(
             request, lines.feed, max_bytes=limits.max_batch_bytes, timeout_s=limits.body_timeout_s
@@ -212,7 +217,7 @@ class Doors:
         limits = self._limits
         return Lines(self._reader, max_events=limits.max_batch_events, max_line_bytes=limits.max_event_bytes)
 
-    def _taken(self, caller: Caller, account: Account, body: bytes) -> Taken:
+    def _taken(self, caller: Caller, account: Account | Share, body: bytes) -> Taken:
         """What became of the event or the array in a body. Raises Rejected, Unavailable; then of none."""
         if body.lstrip().startswith(b"["):
             return self._all_taken(caller, account, self._reader.array(body))
@@ -222,12 +227,12 @@ class Doors:
         account.rates.admit_events(1, self._now())
         return self.intake.one(self.intake.activity(caller, event), event.get("id"))
 
-    def _lines_taken(self, caller: Caller, account: Account, body: bytes) -> Taken:
+    def _lines_taken(self, caller: Caller, account: Account | Share, body: bytes) -> Taken:
         lines = self._new_lines()
         lines.feed(body)
         return self._all_taken(caller, account, lines.end())
 
-    def _all_taken(self, caller: Caller, account: Account, events: Sequence[Event]) -> Taken:
+    def _all_taken(self, caller: Caller, account: Account | Share, events: Sequence[Event]) -> Taken:
         account.rates.admit_events(len(events), self._now())
         return self.intake.all(caller.source, self.intake.activities(caller, events), ids_of(events))
 

@@ -92,6 +92,13 @@ class Event(TypedDict, total=False):
 
 _THINKING = Kind.THINKING  # looked up once: through its class a member costs 95 ns a time (Python 3.11)
 
+_MOST_COMMAS = len(Event.__annotations__) + len(Actor.__annotations__) - 1
+"""Of one event with every field, and the one before the next; no value holds any."""
+_STRAY_COMMAS = 500
+"""More are let through: a caller's mistake is told field by field, and that many cost a third of a millisecond."""
+_LITTLE_BYTES = 2048
+"""What is not larger holds too few of anything to be looked at."""
+
 ADDRESS_FIELDS = ("sessionId", "guestId", "communicationId", "agentUserId")
 
 CheckAddress = Callable[[str, Address], str | None]
@@ -102,6 +109,20 @@ Live = Callable[[SessionKey], Session | None]
 
 _PLAIN = frozenset({"sessionId", "type", "guestId", "id", "actor", "epoch", "seq"})
 """What nearly every event consists of. One with nothing else, of a live session, takes the short way."""
+
+
+def refuse_junk(body: bytes, *, most_events: int = 1) -> None:
+    """Raises Rejected (413, 422) for JSON with more in it than so many events can hold, before anybody reads it.
+
+    Reading a megabyte of members nobody knows takes 150 ms, of empty objects 60; counting its commas a third of one.
+    """
+    if body.count(b",") <= most_events * _MOST_COMMAS + _STRAY_COMMAS:
+        return
+    if most_events > 1 and body.count(b"{") > most_events:
+        raise too_many_events(most_events)
+    raise Rejected(
+        422, "Unprocessable event", "far more fields than there are to an event; nothing was applied"
+    )
 
 
 class EventReader:
@@ -117,6 +138,8 @@ class EventReader:
 
     def one(self, body: bytes) -> Event:
         """A body that is one JSON object."""
+        if len(body) > _LITTLE_BYTES:
+            refuse_junk(body)
         try:
             return self._one(body)
         except ValidationError as why:
@@ -124,6 +147,8 @@ class EventReader:
 
     def array(self, body: bytes) -> list[Event]:
         """A body that is one JSON array of events."""
+        if len(body) > _LITTLE_BYTES:
+            refuse_junk(body, most_events=self._max_events)
         try:
             return self._many(body)
         except ValidationError as why:
@@ -131,6 +156,8 @@ class EventReader:
 
     def line(self, text: bytes, index: int) -> Event:
         """One line of several; `index` is its place among them."""
+        if len(text) > _LITTLE_BYTES:
+            refuse_junk(text)
         try:
             return self._one(text)
         except ValidationError as why:

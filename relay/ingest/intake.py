@@ -17,7 +17,7 @@ from relay.ingest.credentials import Caller
 from relay.ingest.events import CheckAddress, Event, Live, Reading
 from relay.ingest.orders import BroadcastRequest, BroadcastResult
 from relay.ingest.refusals import BadField, rejected
-from relay.ingest.tickets import bounded
+from relay.ingest.tickets import bind
 from relay.observe.metrics import Metrics, Tally
 from relay.observe.series import EVENTS
 
@@ -69,17 +69,19 @@ class Intake:
             raise rejected([(why.place, why.words)]) from None
 
     def activity(self, caller: Caller, event: Event) -> Activity:
-        """What one event of this caller says."""
+        """What one event of this caller says. Look at its `id` afterwards: a ticket's is bound to it."""
         if caller.ticket is not None:
-            event = bounded(event, caller.ticket)
+            bind(event, caller.ticket)
         try:
             return self._reading.activity(event, caller.source, caller.gateway)
         except BadField as why:
             raise rejected([(why.place, why.words)]) from None
 
     def activities(self, caller: Caller, events: Sequence[Event]) -> list[Activity]:
+        """As `activity`, for each."""
         if caller.ticket is not None:
-            events = [bounded(event, caller.ticket) for event in events]
+            for event in events:
+                bind(event, caller.ticket)
         return self._reading.activities(events, caller.source, caller.gateway)
 
     def one(self, activity: Activity, event_id: str | None) -> Taken:

@@ -1,7 +1,7 @@
 """The public listener: aiohttp's low-level server, set up for callers we do not know.
 
 Every setting here answers something a stranger can do: endless headers, idle connections, bodies that never end,
-bytes that are not HTTP. What aiohttp would log or answer about those repeats the bytes; ours does not.
+answers that are never read, bytes that are not HTTP. What aiohttp would log or answer about those repeats the bytes; ours does not.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 import resource
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import http_parser, web
 from aiohttp.http_parser import RawRequestMessage
@@ -21,10 +21,12 @@ from relay.ingest.answers import as_bytes, problem
 from relay.ingest.prompt import AtOnce, PromptParser
 from relay.observe.metrics import Metrics, Tally
 from relay.observe.sampled import Sampled
-from relay.observe.series import PARSE_ERRORS
+from relay.observe.series import PARSE_ERRORS, UNREAD_CONNECTIONS
 from relay.settings.models import Server
 
 BACKLOG = 1024
+UNREAD_S = 12.0
+"""How long a connection may leave bytes of ours unread. A stream's own five and five seconds end before."""
 _SHARE_OF_FILES = 0.8  # the rest is for the outbox, the platform and the trackers
 
 logger = logging.getLogger("relay.ingest")
@@ -61,12 +63,13 @@ def most_connections() -> int:
 class _Connection(web.RequestHandler):
     """aiohttp's, but for what is answered at once, and for what is said where a request cannot be read or answered."""
 
-    __slots__ = ("_is_held", "_listener")
+    __slots__ = ("_is_held", "_listener", "_unread", "_written")
 
     def __init__(self, listener: "Listener", **options: Any) -> None:
         super().__init__(listener, **options)
         self._listener = listener
         self._is_held = False
+        self._unread: asyncio.TimerHandle | None = None
         self._parser = PromptParser(self._parser, self._answered_at_once)  # type: ignore[assignment]  # it is one to us
 
     def _answered_at_once(self, message: RawRequestMessage, payload: StreamReader) -> bool:
@@ -98,8 +101,33 @@ class _Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._written = cast("asyncio.Transport", transport)  # aiohttp forgets its own once it closes it
+        # Whatever the kernel does not take at once counts as unread. With room for more, closing would wait for it.
+        self._written.set_write_buffer_limits(high=0)
         if self._listener.is_overfull:
             self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._read_again()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Neither aiohttp's waiting for the caller to read nor a transport's closing ends by itself."""
+        super().pause_writing()
+        self._unread = asyncio.get_running_loop().call_later(UNREAD_S, self._give_up)
+
+    def resume_writing(self) -> None:
+        self._read_again()
+        super().resume_writing()
+
+    def _read_again(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _give_up(self) -> None:
+        self._listener.count_unread()
+        self._written.abort()
 
     def handle_error(
         self,
@@ -136,6 +164,7 @@ class Listener(web.Server):
         self._options = http_options(settings.keepalive_timeout_s)
         self._most = most_connections() if most is None else most
         self._parse_errors: Tally = metrics.counter(PARSE_ERRORS)
+        self._unread: Tally = metrics.counter(UNREAD_CONNECTIONS)
         self._sampled = Sampled()
         self._now = now
 
@@ -161,6 +190,11 @@ class Listener(web.Server):
         for transport, answer in unposted:
             if not transport.is_closing():
                 transport.write(answer)
+
+    def count_unread(self) -> None:
+        """A connection is cut because nobody reads what is said there; counted, and logged now and then."""
+        self._unread.value += 1
+        self._say("unread", None)
 
     def failure(self, status: int, why: BaseException | None) -> web.Response:
         """The answer to bytes that are not HTTP (400), or to a fault of ours (500); counted, and logged now and then."""

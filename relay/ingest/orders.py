@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError, with_config
 
 from relay.core.ids import UUID_PATTERN
 from relay.core.indicator import Address, Indicator
-from relay.ingest.events import STRICT, DurationMs, Id
+from relay.ingest.events import STRICT, DurationMs, Id, refuse_junk
 from relay.ingest.refusals import wire_problems
 
 if sys.version_info >= (3, 12):
@@ -58,6 +58,7 @@ _ORDER: TypeAdapter[Order] = TypeAdapter(Order)
 
 def read_order(body: bytes) -> Order:
     """The order in a body. Raises Rejected (400, 422)."""
+    refuse_junk(body)
     try:
         return _ORDER.validate_json(body)
     except ValidationError as why:

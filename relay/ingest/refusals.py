@@ -14,7 +14,7 @@ Problem = tuple[Place, str]
 
 _LISTED_AT_MOST = 50
 _COUNTED_AT_MOST = 2000
-"""Past this many the list is not even built: a body of junk keys would hold the loop for a tenth of a second."""
+"""Past this many the list is not even built. Larger heaps of junk are not read at all: see `events.refuse_junk`."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _NOT_JSON = "json_invalid"
@@ -77,12 +77,12 @@ def too_many_blank_lines(limit: int) -> Rejected:
     return Rejected(413, "Too many lines", f"at most {limit} blank lines are skipped in one request")
 
 
-def too_many(setting: str, wait_ms: Ms) -> Rejected:
-    """429 for what is beyond one of a source's rates."""
+def too_many(rate: str, wait_ms: Ms) -> Rejected:
+    """429 for what is beyond a rate, named with its owner."""
     return Rejected(
         429,
         "Too much",
-        f"this source's {setting} is used up; send less, or come back when Retry-After says",
+        f"{rate} is used up; send less, or come back when Retry-After says",
         retry_after_s=wait_ms / 1000,
     )
 

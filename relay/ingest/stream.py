@@ -2,14 +2,13 @@
 
     frame ─► its turn (rates) ─► fields ─► intake ─► carried        {"ack": n} after 100 events or a second
                  │                  └─ refused ─► {"error": problem, "frame": k}, and the stream goes on
-                 └ not yet: nothing more is read, and TCP tells the caller so
+                 └ not yet: nothing more is read, and TCP tells the caller so; a pong now and then says we live
 
 One task does everything: it reads, answers, pings and waits. So a stream's work is bounded by its own pace, and what
 it holds by one frame and what aiohttp reads ahead (half a megabyte at most, then it stops reading).
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,14 +18,13 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from relay import wire
 from relay.core.activity import Activity
-from relay.core.moments import Ms
 from relay.errors import Rejected, Unavailable
-from relay.ingest.accounts import Rates
 from relay.ingest.answers import document
 from relay.ingest.carried import Carried, Carry
 from relay.ingest.credentials import Caller
 from relay.ingest.events import EventReader
 from relay.ingest.intake import Intake, Taken, ids_of
+from relay.ingest.turns import Turn, Turns
 from relay.observe.metrics import Tally
 
 ACK_EVENTS = 100
@@ -40,11 +38,14 @@ GRACE_S = 5.0
 """And then how long it has to read why that was too long."""
 TURN_EVENTS = 64
 """A third of a millisecond's work; then the loop turns, however much has come."""
-_LONGEST_PAUSE_S = 60.0
+ALIVE_S = 5.0
+"""A stream that waits for its turn says so, by a pong nobody asked for (RFC 6455 section 5.5.3): a ping behind the frames
+that wait is not read before them, and clients that ping every ten seconds (ours does) take silence for an end."""
 
 Socket = web.WebSocketResponse[Literal[False]]
 
 _TEXT, _BINARY, _PING, _PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG
+_CONTROL = frozenset({_PING, _PONG})
 
 
 class End(StrEnum):
@@ -71,7 +72,6 @@ class Workshop:
     intake: Intake
     reader: EventReader
     carried: Carried
-    now: Callable[[], Ms]
     frames: Tally
     errors: Tally
 
@@ -81,7 +81,8 @@ class Stream:
     """One open socket. `run` it; `end` may be called meanwhile, from another task."""
 
     caller: Caller
-    rates: Rates
+    lines: tuple[Turns, ...]
+    """Where each frame waits for its turn, one after the other."""
     socket: Socket
     workshop: Workshop
     load: dict[Carry, Activity] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class Stream:
     _ack_at: float = 0.0
     _heard_at: float = 0.0
     _pinged_at: float | None = None
-    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _turn: Turn | None = None
 
     async def run(self) -> None:
         """Until it is over, whoever ended it; `why` says who."""
@@ -112,7 +113,8 @@ class Stream:
         if self.socket.closed:
             return
         self.why = why
-        self._over.set()
+        if self._turn is not None:
+            self._turn.cancel()
         code, words = _WORDS[why]
         with suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(GRACE_S):
@@ -135,10 +137,11 @@ class Stream:
                 return frame
             if message.type is _BINARY:
                 return "binary"
-            if message.type is _PING:
-                await self._send(message.data, WSMsgType.PONG)
-            elif message.type is not _PONG:
+            if message.type not in _CONTROL:
                 return None
+            await self._wait_for_its_turn(len(message.data))  # else a flood of them would be free
+            if message.type is _PING and not self.socket.closed:
+                await self._send(message.data, _PONG)
         return None
 
     def _wake_at(self) -> float:
@@ -156,7 +159,7 @@ class Stream:
             return False
         if self._pinged_at is None and now >= self._heard_at + PING_AFTER_S:
             self._pinged_at = now
-            await self._send(b"", WSMsgType.PING)
+            await self._send(b"", _PING)
         return True
 
     # Taking.
@@ -176,20 +179,28 @@ class Stream:
 
     async def _wait_for_its_turn(self, size_bytes: int) -> None:
         """A source beyond its rates is read more slowly; one that is not gives the others a turn now and then."""
-        now = self.workshop.now
-        while (wait := self.rates.frame_wait_ms(size_bytes, now())) and not self.socket.closed:
-            await self._pause(wait / 1000)
-        self.rates.book_frame(size_bytes, now())
+        for turns in self.lines:
+            if not turns.is_taken(size_bytes):
+                await self._wait_in_line(turns, size_bytes)
         self._since_turn += 1
         if self._since_turn >= TURN_EVENTS:
             self._since_turn = 0
             await asyncio.sleep(0)
 
-    async def _pause(self, wait_s: float) -> None:
+    async def _wait_in_line(self, turns: Turns, size_bytes: int) -> None:
+        """Until it is its turn, or the stream's end."""
+        if self.socket.closed:
+            return
         await self._acknowledge_now()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(wait_s, _LONGEST_PAUSE_S)):
-                await self._over.wait()
+        self._turn = turn = turns.join(size_bytes)
+        try:
+            while not turn.done():
+                done, _ = await asyncio.wait((turn,), timeout=ALIVE_S)
+                if not done:
+                    await self._send(b"", _PONG)
+        finally:
+            self._turn = None
+            turns.leave(turn)
 
     def _applied(self, frame: bytes | str) -> Taken:
         if isinstance(frame, str):
@@ -205,7 +216,8 @@ class Stream:
             return told
         events = shop.reader.array(frame)
         activities = intake.activities(self.caller, events)
-        self.rates.book_events(max(0, len(events) - 1), shop.now())
+        for turns in self.lines:
+            turns.book_events(max(0, len(events) - 1))
         told = intake.all(self.caller.source, activities, ids_of(events))
         shop.carried.note(self.load, activities)
         self._since_turn += len(events)

@@ -20,7 +20,9 @@ from relay.ingest.carried import Carried
 from relay.ingest.credentials import WRITE, Caller, Credentials
 from relay.ingest.events import EventReader
 from relay.ingest.intake import Beyond, Intake
+from relay.ingest.shares import Share
 from relay.ingest.stream import GRACE_S, End, Socket, Stream, Workshop
+from relay.ingest.turns import Turns
 from relay.observe.metrics import Metrics
 from relay.observe.series import STREAM_ENDS, STREAM_ERRORS, STREAM_FRAMES, STREAMS
 from relay.settings.models import Server
@@ -57,6 +59,7 @@ class Streams:
         self._carried = Carried()
         self._open: dict[Stream, web.BaseRequest] = {}
         self._of_source: Counter[str] = Counter()
+        self._turns: dict[str, Turns] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._is_draining = False
         metrics.watch(STREAMS, lambda: {(name,): float(count) for name, count in self._of_source.items()})
@@ -65,19 +68,19 @@ class Streams:
         """The stream, from its handshake to its end. Raises Rejected (400, 401, 403, 426, 429)."""
         caller = _caller(request, credentials)
         account = self._accounts[caller.source]
-        account.rates.admit_request(0, self._now())
+        share = None if caller.ticket is None else account.shares.of(caller.ticket, self._now())
+        (account if share is None else share).rates.admit_request(0, self._now())
         leaves = _leaves(request, is_default=account.leave_on_close)
         socket = _socket(request, max_bytes=self._limits.max_event_bytes)
         if self._of_source[caller.source] >= account.max_streams:
-            raise Rejected(
-                429,
-                "Too many streams",
-                "this source has as many open as it may (max_streams)",
-                retry_after_s=5,
-            )
-        stream = Stream(caller, account.rates, socket, self._workshop(caller.source))
+            raise _too_many_streams("this source has as many open as it may (max_streams)")
+        if share is not None and share.is_full:
+            raise _too_many_streams("this actor has as many open in this session as tickets are good for")
+        stream = Stream(caller, self._lines(caller.source, share), socket, self._workshop(caller.source))
         self._open[stream] = request  # before the first await, so that the cap holds
         self._of_source[caller.source] += 1
+        if share is not None:
+            share.streams += 1
         transport = request.transport
         try:
             await socket.prepare(request)
@@ -85,6 +88,8 @@ class Streams:
         finally:
             del self._open[stream]
             self._of_source[caller.source] -= 1
+            if share is not None:
+                share.streams -= 1
             self._metrics.counter(STREAM_ENDS, stream.why.value).value += 1
             left = self._carried.closed(stream.load)
             if leaves and not self._is_draining:
@@ -113,13 +118,24 @@ class Streams:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
+    def _lines(self, source: str, share: Share | None) -> tuple[Turns, ...]:
+        """Before its ticket's rates, where it came with one (few streams share those), and before its source's."""
+        own = () if share is None else (Turns(share.rates, self._now),)
+        return (*own, self._turns_of(source))
+
+    def _turns_of(self, source: str) -> Turns:
+        """The line before a source's rates, made on first use: sources are few and fixed."""
+        turns = self._turns.get(source)
+        if turns is None:
+            turns = self._turns[source] = Turns(self._accounts[source].rates, self._now)
+        return turns
+
     def _workshop(self, source: str) -> Workshop:
         bind = self._metrics.counter
         return Workshop(
             self._intake,
             self._reader,
             self._carried,
-            self._now,
             frames=bind(STREAM_FRAMES, source),
             errors=bind(STREAM_ERRORS, source),
         )
@@ -147,6 +163,10 @@ class Streams:
         except Unavailable:
             return True  # the relay is stopping, and stops every session itself
         return True
+
+
+def _too_many_streams(why: str) -> Rejected:
+    return Rejected(429, "Too many streams", why, retry_after_s=5)
 
 
 def _caller(request: web.BaseRequest, credentials: Credentials) -> Caller:

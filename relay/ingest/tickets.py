@@ -4,7 +4,7 @@
     page ── ticket as bearer, or as WebSocket subprotocol; Origin among the source's `origins` ──► events of that actor
 
 The key tickets are sealed with lives as long as the process: after a restart a page fetches a new one, which it does
-every few minutes anyway, and there is no secret to keep. Nothing is stored; what ends a ticket early is taking its
+every few minutes anyway, and there is no secret to keep. Nothing is stored of a ticket; what ends a ticket early is taking its
 page, or its source, out of the settings.
 """
 
@@ -21,7 +21,7 @@ from relay.core.indicator import Address
 from relay.core.moments import UnixMs
 from relay.core.ticket import LONGEST_S, Ticket
 from relay.errors import Rejected
-from relay.ingest.events import STRICT, Actor, Event, Id, actor_key
+from relay.ingest.events import STRICT, Actor, Event, Id, actor_key, refuse_junk
 from relay.ingest.refusals import wire_problems
 
 if sys.version_info >= (3, 12):
@@ -69,6 +69,7 @@ class Tickets:
 
 def read_ticket_request(body: bytes) -> TicketRequest:
     """Raises Rejected (400, 422)."""
+    refuse_junk(body)
     try:
         return _REQUEST.validate_json(body)
     except ValidationError as why:
@@ -81,10 +82,11 @@ def ticketed_address(asked: TicketRequest) -> Address:
     )
 
 
-def bounded(event: Event, ticket: Ticket) -> Event:
-    """The event with what the ticket says filled in. Raises Rejected (403) where it says another thing.
+def bind(event: Event, ticket: Ticket) -> None:
+    """Fill in what the ticket says. Raises Rejected (403) where the event says another thing.
 
-    Ending the session would end the other actors' turns too: that is for keys.
+    Ending the session would end the other actors' turns too: that is for keys. Its `id` becomes one of this actor's in
+    this session: a page must not be able to use up an id its back end is about to send (no id holds a `/`).
     """
     address, actor = ticket.address, event.get("actor")
     granted: Event = {
@@ -100,7 +102,9 @@ def bounded(event: Event, ticket: Ticket) -> Event:
         raise Rejected(
             403, "Not this ticket's", "a ticket is good for events of its own actor in its own session"
         )
-    return event | granted | {"actor": _actor(ticket.actor)}
+    said = event.get("id")
+    own_id = None if said is None else f"{ticket.gateway}/{address.session_id}/{ticket.actor}/{said}"
+    event.update(granted | {"actor": _actor(ticket.actor), "id": own_id})
 
 
 def _actor(key: str) -> Actor:

@@ -55,6 +55,9 @@ IGNORED_WEBHOOKS = Counter(
     "relay_ignored_webhooks", "webhooks of a source's platform that say nothing about typing", ("source",)
 )
 PARSE_ERRORS = Counter("relay_http_parse_errors", "connections closed because they did not speak HTTP")
+UNREAD_CONNECTIONS = Counter(
+    "relay_http_unread", "connections cut because what the relay said there was not read"
+)
 STREAMS = Gauge("relay_streams", "WebSocket streams open", ("source",))
 STREAM_FRAMES = Counter("relay_stream_frames", "frames read from streams", ("source",))
 STREAM_ERRORS = Counter("relay_stream_errors", "frames answered with an error", ("source",))
@@ -125,7 +128,7 @@ COMMIT_SECONDS = Histogram("relay_outbox_commit_seconds", "duration of one commi
 NOT_RECORDED = Counter("relay_outbox_refused", "engagement events that could not be recorded", ("reason",))
 
 SERIES: tuple[Series, ...] = (
-    EVENTS, VERDICTS, REFUSED_REQUESTS, IGNORED_WEBHOOKS, PARSE_ERRORS, FORGOTTEN_IDS,
+    EVENTS, VERDICTS, REFUSED_REQUESTS, IGNORED_WEBHOOKS, PARSE_ERRORS, UNREAD_CONNECTIONS, FORGOTTEN_IDS,
     STREAMS, STREAM_FRAMES, STREAM_ERRORS, STREAM_ENDS,
     BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
     SESSIONS, TICK_LAG, LOOP_LAG, CONFIG_GENERATION, CONFIG_RELOADS,

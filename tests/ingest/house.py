@@ -1,6 +1,7 @@
 """The doors on a real socket of loopback, with a flow behind them that only remembers what it was given."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -75,6 +76,12 @@ class House:
     client: ClientSession | None = None
     listener: Listener | None = None
 
+    @property
+    def connections(self) -> list[web.RequestHandler]:
+        """Those open at this moment."""
+        assert self.listener is not None
+        return self.listener.connections
+
     def accept(self, activities: Sequence[Activity]) -> Accepted:
         if self.refuses is not None:
             raise self.refuses
@@ -137,6 +144,16 @@ async def until(is_so: Callable[[], bool], *, within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while not is_so():  # noqa: ASYNC110 - what is waited for happens behind a socket
             await asyncio.sleep(0.01)
+
+
+async def narrow(base_url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose caller's side takes a few kilobytes and no more until they are read."""
+    host, _, port = base_url.removeprefix("http://").rpartition(":")
+    narrow = socket.socket()
+    narrow.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await asyncio.get_running_loop().sock_connect(narrow, (host, int(port)))
+    return await asyncio.open_connection(sock=narrow, limit=1024)
 
 
 def check_address(gateway: str, address: Address) -> str | None:

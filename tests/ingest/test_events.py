@@ -1,4 +1,5 @@
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ from relay import wire
 from relay.core.activity import Activity, Kind
 from relay.errors import Rejected
 from relay.ingest.events import EventReader, Reading, event_schema
+from relay.ingest.orders import read_order
 from relay.ingest.refusals import BadField
+from relay.ingest.tickets import read_ticket_request
 from tests.ingest.house import EVENT, SESSION, check_address
 
 READER = EventReader(max_events=500)
@@ -166,13 +169,56 @@ def test_a_body_of_junk_names_is_not_listed_one_by_one() -> None:
     assert (why.status, why.problems) == (422, ())
 
 
-def test_a_batch_of_junk_names_is_not_listed_either() -> None:
-    body = wire.dumps([{f"{number:x}": 1 for number in range(90_000)}])
-    began = time.process_time()
+FULL = {
+    "id": "e" * 128, "sessionId": SESSION, "guestId": "g-17", "actor": {"id": "agent-7", "kind": "agent", "device": "phone"},
+    "type": "thinking", "epoch": 1, "seq": 42, "at": "2026-11-22T10:00:00.123Z", "thinkingId": "run-9", "final": False,
+    "visibility": "private", "durationMs": 3000, "communicationId": "c-1", "agentUserId": "u-1", "gateway": "guest",
+    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+}  # fmt: skip
+MEGABYTE = 2**20
+JUNK: list[tuple[bytes, int]] = [
+    (b'[{%b"a":0}]' % (b'"a":0,' * (MEGABYTE // 6 - 2)), 422),
+    (b'[{%b"a"\t: 0}]' % (b'"a"\t: 0,' * (MEGABYTE // 8 - 2)), 422),
+    (b'[{%b"seq":0}]' % (b'"seq":0,' * (MEGABYTE // 8 - 2)), 422),
+    (b'[{"seq":[%b0]}]' % (b"0," * (MEGABYTE // 2 - 10)), 422),
+    (b"[%b0]" % (b"0," * (MEGABYTE // 2 - 2)), 422),
+    (b"[%b{}]" % (b"{}," * (MEGABYTE // 3 - 2)), 413),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), JUNK, ids=range(len(JUNK)))
+def test_a_megabyte_of_junk_costs_no_more_than_a_full_batch(body: bytes, status: int) -> None:
+    """The dearest honest body is the measure: with every field of five hundred events."""
+    full = wire.dumps([FULL] * 500)
+    honest = min(_seconds(lambda: READER.array(full)) for _ in range(3))
     with pytest.raises(Rejected) as caught:
         READER.array(body)
-    assert (caught.value.status, caught.value.problems) == (422, ())
-    assert time.process_time() - began < 0.3
+    assert (caught.value.status, caught.value.problems) == (status, ())
+    assert min(_seconds(lambda: refused_array(body)) for _ in range(3)) < honest
+
+
+def refused_array(body: bytes) -> None:
+    with pytest.raises(Rejected):
+        READER.array(body)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def test_the_fullest_honest_batch_is_no_junk() -> None:
+    assert set(FULL) == set(event_schema()["properties"])
+    assert len(READER.array(wire.dumps([FULL] * 500))) == 500
+
+
+@pytest.mark.parametrize(
+    "read", [READER.one, lambda raw: READER.line(raw, 0), read_order, read_ticket_request]
+)
+def test_junk_in_one_object_is_refused_before_it_is_read(read: Callable[[bytes], object]) -> None:
+    with pytest.raises(Rejected, match="far more fields"):
+        read(b'{%b"a":0}' % (b'"a":0,' * 10_000))
 
 
 def test_a_batch_past_its_bound_is_413() -> None:

@@ -1,12 +1,13 @@
 import asyncio
 import logging
+import socket
 
 import pytest
 from aiohttp import http_parser
 
 from relay.errors import SettingsError
 from relay.ingest import Doors, assert_compiled_parser
-from tests.ingest.house import EVENT, House, opened
+from tests.ingest.house import EVENT, House, narrow, opened, until
 
 GARBAGE = [
     b"kanarienvogel\r\n\r\n",
@@ -67,6 +68,54 @@ async def test_one_connection_too_many_is_closed_and_the_others_live() -> None:
         assert (await house.post(EVENT)).status == 202  # the client keeps this one
         assert await house.said(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
         assert (await house.post(EVENT)).status == 202
+
+
+async def test_whoever_reads_no_answer_is_cut_and_counted(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until then it would hold a connection and what was to be said there, and needs no credentials for it."""
+    monkeypatch.setattr("relay.ingest.listener.UNREAD_S", 0.2)
+    caplog.set_level(logging.INFO)
+    slow = [await narrow(house.base_url) for _ in range(5)]
+    for _, writer in slow:
+        writer.write(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200)
+    await until(lambda: house.counted("relay_http_unread_total") == 5, within_s=5)
+    await until(lambda: not house.connections)
+    for _, writer in slow:
+        writer.transport.abort()
+    assert [record.getMessage() for record in caplog.records] == ["http.unread"]
+
+
+async def test_what_is_little_and_unread_holds_no_connection_that_closes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below what a transport calls full nothing waits for the caller, but the end of its connection would."""
+    monkeypatch.setattr("relay.ingest.listener.UNREAD_S", 0.2)
+    _, writer = await narrow(house.base_url)
+    await until(lambda: len(house.connections) == 1)
+    transport = house.connections[0].transport
+    assert transport is not None
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    await until(lambda: house.counted("relay_http_unread_total") == 1, within_s=5)
+    await until(lambda: not house.connections)
+    writer.transport.abort()
+
+
+async def test_whoever_reads_slowly_but_reads_gets_all_of_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.ingest.listener.UNREAD_S", 0.5)
+    reader, writer = await narrow(house.base_url)
+    writer.write(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 99)
+    writer.write(b"GET /docs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    heard = 0
+    while piece := await reader.read(1_000_000):
+        heard += piece.count(b"HTTP/1.1 200 OK")
+        await asyncio.sleep(0)
+    assert heard == 100
+    assert house.counted("relay_http_unread_total") == 0
+    writer.close()
 
 
 def test_the_compiled_parser_is_in_use() -> None:

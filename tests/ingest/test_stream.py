@@ -1,15 +1,14 @@
 import asyncio
-import socket
 from typing import Any
 
 import pytest
-from aiohttp import ClientWebSocketResponse, WSMsgType
+from aiohttp import ClientWebSocketResponse, WSMsgType, web
 
 from relay import wire
 from relay.core.activity import Kind
 from relay.errors import Rejected, Unavailable
-from relay.ingest.stream import PING_AFTER_S, PONG_WITHIN_S, TURN_EVENTS
-from tests.ingest.house import EVENT, key_settings, opened, settings, sure, until
+from relay.ingest.stream import ALIVE_S, PING_AFTER_S, PONG_WITHIN_S, TURN_EVENTS
+from tests.ingest.house import EVENT, key_settings, narrow, opened, settings, sure, until
 
 Heard = dict[str, Any]
 
@@ -259,16 +258,6 @@ async def test_a_caller_that_does_not_read_is_closed_with_words(monkeypatch: pyt
         assert (await house.post(EVENT)).status == 202
 
 
-async def narrow(base_url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection whose caller's side takes a few kilobytes and no more until they are read."""
-    host, _, port = base_url.removeprefix("http://").rpartition(":")
-    narrow = socket.socket()
-    narrow.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    await asyncio.get_running_loop().sock_connect(narrow, (host, int(port)))
-    return await asyncio.open_connection(sock=narrow, limit=1024)
-
-
 async def flood(writer: asyncio.StreamWriter, raw: bytes) -> None:
     while True:
         writer.write(raw)
@@ -284,6 +273,76 @@ async def past(reader: asyncio.StreamReader, words: bytes) -> bool:
             if words in tail:
                 return True
     return False
+
+
+@pytest.mark.looptime
+async def test_streams_that_wait_take_turns() -> None:
+    """None of them gets a second frame read before each of the others had its first."""
+    crm = {"keys": [key_settings(sure())], "events_per_s": 10}
+    async with opened(settings(sources={"crm": crm}), is_timed=True) as house:
+        greedy, *others = [await house.stream() for _ in range(10)]
+        await send(greedy, *([EVENT | {"actor": {"id": "a0"}}] * 200))
+        await until(lambda: len(house.taken) >= 20)  # its burst, and what it may send beyond
+        began = asyncio.get_running_loop().time()
+        for number, other in enumerate(others, 1):
+            await send(other, EVENT | {"actor": {"id": f"a{number}"}})
+        await until(lambda: len({one.actor for one in house.taken}) == 10)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(10 / 10, abs=0.3)
+        for stream in (greedy, *others):
+            await stream.close()
+
+
+@pytest.mark.looptime
+async def test_a_stream_that_waits_long_is_told_every_five_seconds_that_we_live() -> None:
+    """A client that pings every ten would leave, and its actor with it, while its own ping waits behind its frames."""
+    crm = {"keys": [key_settings(sure())], "events_per_s": 10}
+    async with opened(settings(sources={"crm": crm}), is_timed=True) as house:
+        stream, loop = await house.stream(), asyncio.get_running_loop()
+        await send(stream, [EVENT] * 200, EVENT)
+        assert await said(stream) == {"ack": 200}
+        began = loop.time()
+        for turn in range(1, 4):
+            assert (await stream.receive(timeout=60)).type is WSMsgType.PONG
+            assert loop.time() - began == pytest.approx(turn * ALIVE_S, abs=0.3)
+        assert await said(stream) == {"ack": 201}
+        await stream.close()
+
+
+@pytest.mark.looptime
+async def test_pings_cost_as_much_as_events() -> None:
+    crm = {"keys": [key_settings(sure())], "events_per_s": 10}
+    async with opened(settings(sources={"crm": crm}), is_timed=True) as house:
+        stream, began = await house.stream(), asyncio.get_running_loop().time()
+        for _ in range(60):
+            await stream.ping(b"")
+        for _ in range(60):
+            assert (await stream.receive(timeout=60)).type is WSMsgType.PONG
+        assert asyncio.get_running_loop().time() - began == pytest.approx(4, abs=0.3)
+        await stream.close()
+
+
+async def test_a_flood_of_pings_lets_the_loop_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, send_frame = 0, web.WebSocketResponse.send_frame
+
+    async def counted(socket: web.WebSocketResponse[Any], *frame: Any) -> None:
+        nonlocal answered
+        answered += 1
+        await send_frame(socket, *frame)
+
+    monkeypatch.setattr(web.WebSocketResponse, "send_frame", counted)
+    unmetered = {"keys": [key_settings(sure())], "events_per_s": 10_000_000}
+    async with opened(settings(sources={"crm": unmetered})) as house:
+        stream = await house.stream()
+        connection = stream._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        connection.transport.write(b"\x89\x80\x00\x00\x00\x00" * 10_000)
+        most_in_a_turn = before = 0
+        while before < 10_000:
+            await asyncio.sleep(0)
+            most_in_a_turn, before = max(most_in_a_turn, answered - before), answered
+        connection.transport.abort()
+        assert 1 < most_in_a_turn <= TURN_EVENTS
 
 
 @pytest.mark.looptime

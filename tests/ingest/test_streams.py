@@ -84,6 +84,46 @@ async def test_an_open_stream_outlives_its_ticket() -> None:
         await socket.close()
 
 
+@pytest.mark.looptime
+async def test_an_id_from_a_page_s_stream_is_no_other_event_s() -> None:
+    async with opened(desk()) as house:
+        socket = await house.stream(PROTOCOL, await ticket(house), Origin=PAGE)
+        await send(socket, PLAIN | {"id": "a"}, [PLAIN | {"id": "b"}], PLAIN | {"id": "a"})
+        assert await said(socket) == {"ack": 3}
+        assert len(house.taken) == 2
+        assert (await (await house.post([EVENT | {"id": "a"}, EVENT | {"id": "b"}])).json())["accepted"] == 2
+        await socket.close()
+
+
+async def test_tickets_of_one_actor_in_one_session_hold_four_streams_and_no_more() -> None:
+    async with opened(desk(max_streams=6)) as house:
+        text, again = await ticket(house), await ticket(house, lifeS=60)
+        mine = [await house.stream(PROTOCOL, one, Origin=PAGE) for one in (text, again, text, again)]
+        assert await refused(house, PROTOCOL, text, Origin=PAGE) == 429
+        others = [await house.stream(PROTOCOL, await ticket(house, actor={"id": "b"}), Origin=PAGE)]
+        others.append(await house.stream())
+        await mine.pop().close()
+        await until(lambda: house.counted('relay_streams{source="crm"}') == 5)
+        others.append(await house.stream(PROTOCOL, text, Origin=PAGE))
+        for socket in mine + others:
+            await socket.close()
+
+
+@pytest.mark.looptime
+async def test_a_flood_on_a_ticket_s_stream_is_read_slowly_and_the_source_s_own_is_not() -> None:
+    async with opened(desk(events_per_s=100), is_timed=True) as house:
+        page, own = await house.stream(PROTOCOL, await ticket(house), Origin=PAGE), await house.stream()
+        began = asyncio.get_running_loop().time()
+        await send(page, *([PLAIN] * 140))
+        await send(own, *([EVENT] * 100))
+        await until(lambda: sum(one.actor == "crm" for one in house.taken) == 100)
+        assert asyncio.get_running_loop().time() - began < 0.3
+        await until(lambda: len(house.taken) == 240)
+        assert asyncio.get_running_loop().time() - began == pytest.approx((140 - 40) / 20, abs=0.3)
+        await page.close()
+        await own.close()
+
+
 HANDSHAKES: list[tuple[bytes, bytes]] = [
     (b"", b"426"),
     (b"Upgrade: h2c\r\nConnection: upgrade, close\r\n", b"426"),

@@ -155,7 +155,32 @@ async def test_every_bad_ticket_is_the_same_401_as_a_bad_key() -> None:
         assert {(one.status, await one.text()) for one in answers} == {(401, await answers[0].text())}
 
 
-async def test_the_rates_of_a_ticket_are_its_sources() -> None:
+async def test_an_id_of_a_page_is_its_actors_own_and_no_other_event_is_taken_for_it() -> None:
+    """A page could guess the next ids of its back end, and their events would come to nothing."""
+    async with opened(desk()) as house:
+        text = await ticket(house)
+        told = [
+            await (await by_ticket(house, PLAIN | {"id": "evt-2"}, text)).json(),
+            await (await by_ticket(house, [PLAIN | {"id": "evt-3"}] * 2, text)).json(),
+            await (await by_ticket(house, PLAIN | {"id": "evt-2"}, text)).json(),
+            await (await house.post([EVENT | {"id": "evt-2"}, EVENT | {"id": "evt-3"}])).json(),
+        ]
+        other = await ticket(house, actor={"id": "agent-8"})
+        told.append(await (await by_ticket(house, PLAIN | {"id": "evt-2"}, other)).json())
+    assert [(one["accepted"], one["duplicates"]) for one in told] == [(1, 0), (1, 1), (0, 1), (2, 0), (1, 0)]
+
+
+async def test_a_ticket_cannot_use_up_what_its_source_may() -> None:
+    async with opened(desk(requests_per_s=25)) as house:
+        text = await ticket(house)
+        answers = [(await by_ticket(house, PLAIN, text)).status for _ in range(45)]
+        assert answers == [202] * 40 + [429] * 5, "two seconds' worth at once, whoever's it is"
+        assert (await house.post(EVENT)).status == 202
+        house.now = 1000
+        assert [(await by_ticket(house, PLAIN, text)).status for _ in range(21)] == [202] * 20 + [429]
+
+
+async def test_the_rates_of_its_source_bind_a_ticket_too() -> None:
     async with opened(desk(requests_per_s=2)) as house:
         text = await ticket(house)
         assert [(await by_ticket(house, PLAIN, text)).status for _ in range(4)] == [202, 202, 202, 429]

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from relay import wire
 from relay.core.activity import Kind
 from relay.ingest.adapters.payload import Payload, parsed, text_at
-from relay.ingest.events import Event
+from relay.ingest.events import Event, refuse_junk
 from relay.ingest.refusals import BadField, wire_problems
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -53,10 +53,13 @@ def _event(payload: Payload, kind: Kind) -> Event:
     }
     given = {name: value for name, value in envelope.items() if value is not None}
     try:
-        return _EVENT.validate_json(wire.dumps(given | data))
-    except ValidationError as why:
-        raise wire_problems(why) from None
+        told = wire.dumps(given | data)
     except TypeError:  # nested deeper than orjson writes, though it read it
         raise BadField(
             ("data",), "an event's fields are texts, numbers and one actor: this is nested too deeply"
         ) from None
+    refuse_junk(told)
+    try:
+        return _EVENT.validate_json(told)
+    except ValidationError as why:
+        raise wire_problems(why) from None

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from relay import wire
 from relay.core.activity import Kind
 from relay.ingest.adapters.payload import id_of
-from relay.ingest.events import Event
+from relay.ingest.events import Event, refuse_junk
 from relay.ingest.refusals import BadField, Place, not_json, too_many_events, wire_problems
 
 EVENTS = "events"
@@ -149,10 +149,13 @@ def _searched(expression: Expression, part: Any, place: Place) -> Any:
 
 def _event(candidate: dict[str, Any], place: Place) -> Event:
     try:
-        return _EVENT.validate_json(wire.dumps(candidate))
-    except ValidationError as why:
-        raise wire_problems(why, index=int(place[0]) if place else None) from None
+        told = wire.dumps(candidate)
     except (
         TypeError
     ):  # `&reference` is a value of JMESPath's and of nobody else's; so are integers past 64 bits
         raise BadField(place, "the expressions made something that is not JSON") from None
+    refuse_junk(told)
+    try:
+        return _EVENT.validate_json(told)
+    except ValidationError as why:
+        raise wire_problems(why, index=int(place[0]) if place else None) from None

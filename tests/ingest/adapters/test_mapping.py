@@ -100,6 +100,11 @@ def test_what_is_no_json_is_said_once_and_not_repeated() -> None:
     assert "canary" not in caught.value.detail
 
 
+def test_an_expression_that_finds_a_heap_of_junk_is_refused_before_it_is_read() -> None:
+    with pytest.raises(Rejected, match="far more fields"):
+        read(mapped(actor="who"), PAYLOAD | {"who": {f"{number:x}": 0 for number in range(90_000)}})
+
+
 def test_an_expression_reference_is_no_value() -> None:
     with pytest.raises(BadField):
         read(mapped(guestId="[&who]"), PAYLOAD)

@@ -191,6 +191,13 @@ def test_a_cloud_event_nested_too_deeply_is_a_bad_field() -> None:
         cloudevents.read(head + DEEP + b"}}")
 
 
+def test_a_cloud_event_of_junk_is_refused_before_it_is_read() -> None:
+    junk = {f"{number:x}": 0 for number in range(90_000)}
+    body = wire.dumps({"specversion": "1.0", "type": "a.keystroke", "source": "a", "id": "1", "data": junk})
+    with pytest.raises(Rejected, match="far more fields"):
+        cloudevents.read(body)
+
+
 def test_chatwoot_naming_nobody_at_any_depth_says_nothing() -> None:
     head = b'{"event":"conversation_typing_on","user":{"id":1,"type":'
     assert chatwoot.read(head + DEEP + b"}}", chatwoot.PATHS) == []
