@@ -134,8 +134,7 @@ class Doors:
             account = self._account(caller)
             account.rates.admit_request(payload.total_bytes, self._now())
             form, body = form_of(headers), payload.read_nowait()
-            taken = self._lines_taken if form is _LINES else self._taken
-            told = taken(caller, account, body)
+            told = (self._lines_taken if form is _LINES else self._taken)(caller, account, body)
         except (Rejected, Unavailable) as why:
             response = refusal(why)
             count_refusal(self._metrics, response.status)
@@ -198,8 +197,7 @@ class Doors:
         self, request: web.BaseRequest, caller: Caller, body: bytes
     ) -> web.StreamResponse:
         account = self._accounts[caller.source]
-        is_lines = form_of(request.headers) is _LINES
-        taken = self._lines_taken if is_lines else self._taken
+        taken = self._lines_taken if form_of(request.headers) is _LINES else self._taken
         return reply(202, taken(caller, account, body)._asdict())
 
     async def _lines(

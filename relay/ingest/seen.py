@@ -59,9 +59,11 @@ class Seen:
             if one is not None:
                 known[one] = until  # an expired one starts its window, and its turn, again
                 queue((until, one))
-        for _ in range(len(self._order) - self._limit):
-            self._forgotten_early.value += now < self._forget_oldest()
-        self._forget_expired(now)
+        if len(self._order) > self._limit:
+            for _ in range(len(self._order) - self._limit):
+                self._forgotten_early.value += now < self._forget_oldest()
+        if self._order and self._order[0][0] <= now:
+            self._forget_expired(now)
 
     def _forget_expired(self, now: Ms) -> None:
         order, left = self._order, _FORGET_AT_ONCE

@@ -4,8 +4,9 @@
                  │                  └─ refused ─► {"error": problem, "frame": k}, and the stream goes on
                  └ not yet: nothing more is read, and TCP tells the caller so; a pong now and then says we live
 
-One task does everything: it reads, answers, pings and waits. So a stream's work is bounded by its own pace, and what
-it holds by one frame and what aiohttp reads ahead (half a megabyte at most, then it stops reading).
+One task reads, takes and answers, one frame after the other. So a stream's work is bounded by its own pace, and what it
+holds by one frame and what aiohttp reads ahead (half a megabyte at most, then it stops reading). Another keeps: acks that
+are due, pings, and the end of a caller that answers none.
 """
 
 import asyncio
@@ -95,18 +96,28 @@ class Stream:
     _heard_at: float = 0.0
     _pinged_at: float | None = None
     _turn: Turn | None = None
+    _clock: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    _has_news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Until it is over, whoever ended it; `why` says who."""
-        self._heard_at = _now_s()
+        self._heard_at = self._clock.time()
+        tasks = [
+            asyncio.create_task(self._read(), name="stream-reading"),
+            asyncio.create_task(self._keep(), name="stream-keeping"),
+        ]
         try:
-            while (frame := await self._next()) is not None:
-                await self._take(frame)
-                await self._acknowledge()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         except TimeoutError:
             await self.end(End.UNREAD)
         except ConnectionError:
             pass  # the caller went while we were speaking
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def end(self, why: End) -> None:
         """Close with its code and words, as far as the caller still listens. Once; further calls do nothing."""
@@ -122,16 +133,19 @@ class Stream:
 
     # Reading.
 
+    async def _read(self) -> None:
+        while (frame := await self._next()) is not None:
+            await self._take(frame)
+            if self._taken - self._acked >= ACK_EVENTS:
+                await self._acknowledge()
+
     async def _next(self) -> bytes | str | None:
-        """The next frame's bytes (a text for what was no text), or None at the end; acks and pings meanwhile."""
+        """The next frame's bytes (a text for what was no text), or None at the end; pings meanwhile."""
         while not self.socket.closed:
-            try:
-                message = await self.socket.receive(timeout=max(0.001, self._wake_at() - _now_s()))
-            except TimeoutError:
-                if not await self._waited():
-                    return None
-                continue
-            self._heard_at, self._pinged_at = _now_s(), None
+            message = (
+                await self.socket.receive()
+            )  # without a timeout: one for each frame costs half of the frame
+            self._heard_at, self._pinged_at = self._clock.time(), None
             if message.type is _TEXT:
                 frame: bytes = message.data
                 return frame
@@ -144,16 +158,27 @@ class Stream:
                 await self._send(message.data, _PONG)
         return None
 
+    # Keeping.
+
+    async def _keep(self) -> None:
+        """Acks that are due, and pings; ends once the caller must be taken for gone."""
+        while await self._seen_to():
+            self._has_news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._wake_at()):
+                    await self._has_news.wait()
+
     def _wake_at(self) -> float:
         ping_at = (
             self._heard_at + PING_AFTER_S if self._pinged_at is None else self._pinged_at + PONG_WITHIN_S
         )
         return min(ping_at, self._ack_at) if self._taken > self._acked else ping_at
 
-    async def _waited(self) -> bool:
-        """Nothing came for a while: see what is due. False if the caller must be taken for gone."""
-        now = _now_s()
-        await self._acknowledge()
+    async def _seen_to(self) -> bool:
+        """What is due by now is done; False if nothing was heard of the caller for too long."""
+        now = self._clock.time()
+        if self._taken > self._acked and now >= self._ack_at:
+            await self._acknowledge()
         if self._pinged_at is not None and now >= self._pinged_at + PONG_WITHIN_S:
             self.why = End.SILENT
             return False
@@ -191,7 +216,7 @@ class Stream:
         """Until it is its turn, or the stream's end."""
         if self.socket.closed:
             return
-        await self._acknowledge_now()
+        await self._acknowledge()
         self._turn = turn = turns.join(size_bytes)
         try:
             while not turn.done():
@@ -228,15 +253,11 @@ class Stream:
     def _count(self, told: Taken) -> None:
         """A duplicate or a stale event is taken too: nobody has to send it again."""
         if self._taken == self._acked:
-            self._ack_at = _now_s() + ACK_S
+            self._ack_at = self._clock.time() + ACK_S
+            self._has_news.set()
         self._taken += sum(told)
 
     async def _acknowledge(self) -> None:
-        unsaid = self._taken - self._acked
-        if unsaid >= ACK_EVENTS or (unsaid and _now_s() >= self._ack_at):
-            await self._acknowledge_now()
-
-    async def _acknowledge_now(self) -> None:
         if self._taken > self._acked:
             self._acked = self._taken
             await self._send(b'{"ack":%d}' % self._acked, _TEXT)
@@ -245,7 +266,3 @@ class Stream:
         """Raises TimeoutError where the caller does not read, ConnectionError where it has gone."""
         async with asyncio.timeout(UNREAD_S):
             await self.socket.send_frame(data, kind)
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()
