@@ -12,6 +12,7 @@ it was given.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from relay.core.allowance import pause_ms
 from relay.core.answer import Answer, outcome_of
@@ -93,18 +94,27 @@ class Line:
             age_s = round((self._now() - token.fetched_at) / 1000, 1)
             logger.debug("typing call", extra={"fields": {**fields, "token_age_s": age_s}})
         self._breaker.called(self._now())
-        answer = await self._door.call(
-            "POST", path, headers=_headers(token), body=body, deadline_ms=deadline_ms
-        )
+        answer = await self._exchange("POST", path, token, body=body, deadline_ms=deadline_ms)
         if isinstance(answer, Lost):
             self._breaker.failed(self._now())
             return Unreachable(answer.kind, is_unknown=answer.was_sent)
-        self._heed(answer)
-        outcome = outcome_of(self._heard(_without(token, answer)), self._wall(), advice=self._advice)
+        outcome = outcome_of(self._heard(answer), self._wall(), advice=self._advice)
         if isinstance(outcome, Unauthorised):
             return await self._after_401(outcome, source, token, deadline_ms)
         self._learn(outcome, source, token)
         return outcome
+
+    async def _exchange(
+        self, method: str, path: str, token: Token, *, body: bytes = b"", deadline_ms: Ms
+    ) -> Answer | Lost:
+        """One request and what every answer has in common: no token in its words, and its wish for a slower pace."""
+        answer = await self._door.call(
+            method, path, headers=_headers(token), body=body, deadline_ms=deadline_ms
+        )
+        if isinstance(answer, Lost):
+            return answer
+        self._heed(answer)
+        return _without(token, answer)
 
     async def _bearer(
         self, agent_user_id: str | None, deadline_ms: Ms
@@ -129,27 +139,22 @@ class Line:
             case Shown():
                 self._breaker.succeeded()
                 source.accepted(token)
-            case CoolOff():
-                self._wait(outcome)
+            case CoolOff(status=503):
+                pass  # neither a failure of the way there nor a proof of it
             case Unreachable():
                 self._breaker.failed(self._now())
-            case Refused() | Expired() | Unauthorised():
+            case CoolOff() | Refused() | Expired() | Unauthorised():
                 self._breaker.succeeded()
 
-    def _wait(self, outcome: CoolOff) -> None:
-        if outcome.status == 429:
-            self._breaker.succeeded()
-        if outcome.for_session or outcome.wait_ms is None:
-            return
-        until = self._now() + outcome.wait_ms
-        self._gate.close(until)
-        self._cool_off(until)
-
     def _heed(self, answer: Answer) -> None:
-        """Go slower before the platform has to say so; what is under way goes on."""
-        wait_ms = pause_ms(answer.headers)
-        if wait_ms > 0:
-            self._cool_off(self._now() + wait_ms)
+        """Wait as the platform asks everybody to, or go slower before it has to; what is under way goes on."""
+        now, asked = self._now(), outcome_of(answer, self._wall(), advice={})
+        if isinstance(asked, CoolOff) and not asked.for_session and asked.wait_ms is not None:
+            self._gate.close(now + asked.wait_ms)
+            self._cool_off(now + asked.wait_ms)
+        slower_ms = pause_ms(answer.headers)
+        if slower_ms > 0:
+            self._cool_off(now + slower_ms)
 
     # -- asking ----------------------------------------------------------------------------------------------
 
@@ -172,19 +177,12 @@ class Line:
             if not await self._permit(Rank.START, min(deadline_ms, self._now() + patience_ms)):
                 return None
             source, token = held
-            answer = await self._door.call("GET", path, headers=_headers(token), deadline_ms=deadline_ms)
-            if isinstance(answer, Lost):
+            answer = await self._exchange("GET", path, token, deadline_ms=deadline_ms)
+            if isinstance(answer, Lost) or answer.status != 401:
                 return answer
-            if answer.status != 401 or not await source.renewed(token, deadline_ms=deadline_ms):
-                self._heed(answer)
-                self._wait_if_asked(answer)
+            if not await source.renewed(token, deadline_ms=deadline_ms):
                 return answer
         return None
-
-    def _wait_if_asked(self, answer: Answer) -> None:
-        outcome = outcome_of(answer, self._wall(), advice={})
-        if isinstance(outcome, CoolOff):
-            self._wait(outcome)
 
     # -- being asked -----------------------------------------------------------------------------------------
 
@@ -237,9 +235,10 @@ def _headers(token: Token) -> dict[str, str]:
 
 
 def _without(token: Token, answer: Answer) -> Answer:
-    """`answer` with the token struck from the platform's message: some platforms quote what they reject."""
-    message = answer.body.get("message")
-    if not isinstance(message, str) or token.secret not in message:
-        return answer
-    body = {**answer.body, "message": message.replace(token.secret, "…")}
-    return Answer(answer.status, answer.headers, body, answer.latency_ms)
+    """`answer` with the token struck from the platform's words: some platforms quote what they reject."""
+    quoting = {
+        name: said.replace(token.secret, "…")
+        for name, said in answer.body.items()
+        if isinstance(said, str) and token.secret in said
+    }
+    return replace(answer, body={**answer.body, **quoting}) if quoting else answer

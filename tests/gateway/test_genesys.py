@@ -86,6 +86,17 @@ async def test_a_conversation_that_may_not_be_looked_at_says_which_permission_is
         assert "conversation:communication:view" in outcome.advice
 
 
+async def test_a_token_the_platform_quotes_at_a_lookup_does_not_reach_the_outcome() -> None:
+    """Escaped because only the typing call's answer was searched for it."""
+    async with cloud_rig() as it:
+        body = {"message": "token sandbox-token-000001 may not look", "code": "no.sandbox-token-000001"}
+        it.platform.mischief.force(Forced(on="session", status=403, body=body))
+        outcome = await it.show(it.by_agent)
+        assert isinstance(outcome, Refused)
+        assert outcome.message.startswith("token … may not look")
+        assert "sandbox-token" not in repr(outcome)
+
+
 async def test_a_lookup_that_gets_no_answer_sends_nothing_and_is_certain_of_it() -> None:
     async with cloud_rig() as it:
         it.platform.mischief.force(Forced(on="session", delay_ms=60_000))
