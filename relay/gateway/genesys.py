@@ -39,6 +39,9 @@ ENDED = frozenset({400, 404, 409, 410})
 TRIAL_MS: Ms = 10_000.0
 MOST_MESSAGE_CHARS = 220  # so that the context id behind it is not cut off
 
+MOST_CONVERSATION_BYTES = 4_194_304
+"""A conversation's answer has an entry for every message of it, some 200 bytes each: days of chat, and a bound."""
+
 LACKS_PERMISSION = "missing."  # missing.any.permissions, missing.permissions
 
 MAY_TYPE = "conversation:message:create or conversation:webmessaging:create"
@@ -62,6 +65,13 @@ LOOK_ADVICE = {
     403: f"grant {MAY_LOOK} to the OAuth client, or send communicationId with the event",
     429: ADVICE[429],
 }
+
+TOO_LARGE = Refused(
+    None,
+    "too_large",
+    message=f"the conversation's answer is longer than {MOST_CONVERSATION_BYTES // 1_048_576} MiB",
+    advice="send communicationId with the event: then there is no leg to look up",
+)
 
 V = TypeVar("V")
 
@@ -205,9 +215,13 @@ class GenesysGateway:
             agent_user_id=address.agent_user_id,
             deadline_ms=deadline_ms,
             patience_ms=TRIAL_MS if is_needed else PROBE_PERMIT_MS,
+            most_bytes=MOST_CONVERSATION_BYTES,
         )
         if not isinstance(answer, Answer) or not answer.is_success:
             return self._not_found_out(address, answer)
+        if not answer.is_whole:
+            _keep(self._missed, address, TOO_LARGE)
+            return Liveness.UNKNOWN
         liveness, leg = liveness_in(answer.status, answer.body, address), leg_of(answer.body, address)
         if liveness is not Liveness.GONE and leg is not None and is_uuid(leg.communication_id):
             _keep(self._legs, address, leg.communication_id)

@@ -22,7 +22,7 @@ from relay.core.indicator import Rank, Wish, rank_of
 from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
 from relay.core.token import Token
-from relay.gateway.http import HttpDoor, Lost
+from relay.gateway.http import MOST_BODY_BYTES, HttpDoor, Lost
 from relay.gateway.oauth import LoginProblem, Tokens, TokenSource
 from relay.gateway.port import Health, HealthState, Hold
 
@@ -105,11 +105,18 @@ class Line:
         return outcome
 
     async def _exchange(
-        self, method: str, path: str, token: Token, *, body: bytes = b"", deadline_ms: Ms
+        self,
+        method: str,
+        path: str,
+        token: Token,
+        *,
+        body: bytes = b"",
+        deadline_ms: Ms,
+        most_bytes: int = MOST_BODY_BYTES,
     ) -> Answer | Lost:
         """One request and what every answer has in common: no token in its words, and its wish for a slower pace."""
         answer = await self._door.call(
-            method, path, headers=_headers(token), body=body, deadline_ms=deadline_ms
+            method, path, headers=_headers(token), body=body, deadline_ms=deadline_ms, most_bytes=most_bytes
         )
         if isinstance(answer, Lost):
             return answer
@@ -165,6 +172,7 @@ class Line:
         agent_user_id: str | None = None,
         deadline_ms: Ms,
         patience_ms: Ms = PROBE_PERMIT_MS,
+        most_bytes: int = MOST_BODY_BYTES,
     ) -> Answer | Lost | LoginProblem | None:
         """The platform's answer; None if there was no permit within `patience_ms`. A 401 is cured once.
 
@@ -177,7 +185,7 @@ class Line:
             if not await self._permit(Rank.START, min(deadline_ms, self._now() + patience_ms)):
                 return None
             source, token = held
-            answer = await self._exchange("GET", path, token, deadline_ms=deadline_ms)
+            answer = await self._exchange("GET", path, token, deadline_ms=deadline_ms, most_bytes=most_bytes)
             if isinstance(answer, Lost) or answer.status != 401:
                 return answer
             if not await source.renewed(token, deadline_ms=deadline_ms):

@@ -8,6 +8,7 @@ from relay.core.outcome import CoolOff, Expired, Failure, Refused, Shown, Unreac
 from relay.gateway.genesys import payload
 from relay.gateway.port import HealthState, Liveness
 from relay.sandbox.chaos import Forced
+from relay.sandbox.conversations import full_shape
 from relay.sandbox.platform import StandInPlatform
 from tests.gateway.cloud_rig import CloudRig, agent_id, cloud_rig
 from tests.gateway.rig import CALM, now_ms
@@ -41,6 +42,33 @@ async def test_a_busy_conversation_is_not_asked_about_for_each_accepted_call_say
             await it.show(it.by_leg)
             await asyncio.sleep(20)
         assert it.platform.cloud.reads == 1
+
+
+def long_conversation(it: CloudRig, size: int) -> dict[str, object]:
+    """`it`'s as it is answered after some days, about `size` bytes of it."""
+    shape = full_shape(it.conversation)
+    past = {"id": agent_id(9), "state": "disconnected", "type": "webmessaging", "text": "x" * 900}
+    people = shape["participants"]
+    assert isinstance(people, list)
+    return {**shape, "participants": [{"purpose": "agent", "messages": [past] * (size // 1000)}, *people]}
+
+
+async def test_the_leg_of_a_long_conversation_is_found() -> None:
+    """Escaped because an answer was cut at what an error may hold, and the stand-in's are short."""
+    async with cloud_rig() as it:
+        body = long_conversation(it, 1_000_000)
+        it.platform.mischief.force(Forced(on="session", status=200, body=body))
+        assert isinstance(await it.show(it.by_agent), Shown)
+
+
+async def test_a_conversation_too_long_to_be_read_is_refused_with_what_to_send_instead() -> None:
+    async with cloud_rig() as it:
+        body = long_conversation(it, 4_500_000)
+        it.platform.mischief.force(Forced(on="session", status=200, body=body))
+        outcome = await it.show(it.by_agent)
+        assert isinstance(outcome, Refused)
+        assert (outcome.status, outcome.code) == (None, "too_large")
+        assert "communicationId" in outcome.advice
 
 
 async def test_an_agent_who_is_not_in_the_conversation_has_no_leg_to_type_on() -> None:
