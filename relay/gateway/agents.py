@@ -27,6 +27,9 @@ from relay.gateway.oauth import Granted, LoginProblem, TokenSource
 MOST_AGENTS = 20_000
 """Tokens kept at once; an agent who has long been silent is asked for again."""
 
+RETRY_S = 10.0
+"""Between two looks at a place that serves nobody; without them nobody might type again, and so nobody would look."""
+
 MOST_FILE_BYTES = 16_777_216
 
 UNDATED_LIFE_MS: Ms = 300_000.0
@@ -52,6 +55,7 @@ class AgentTokens:
         self._name = name
         self._place = place
         self._sources: dict[str, TokenSource] = {}
+        self._retrying: asyncio.Task[None] | None = None
 
     @property
     def problem(self) -> LoginProblem | None:
@@ -61,6 +65,9 @@ class AgentTokens:
         """Nothing is fetched before an agent types."""
 
     async def close(self) -> None:
+        if self._retrying is not None:
+            self._retrying.cancel()
+            await asyncio.wait({self._retrying})
         for source in self._sources.values():
             await source.close()
 
@@ -78,7 +85,17 @@ class AgentTokens:
         return source
 
     async def _fetch(self, agent_user_id: str) -> Granted | LoginProblem:
-        return await self._place(agent_user_id)
+        found = await self._place(agent_user_id)
+        if self._place.problem is not None and (self._retrying is None or self._retrying.done()):
+            name = f"gateway {self._name}: tokens, again"
+            self._retrying = asyncio.create_task(self._until_mended(agent_user_id), name=name)
+        return found
+
+    async def _until_mended(self, agent_user_id: str) -> None:
+        """Readiness may keep all agents away while there is a problem: it must not take one of them to mend it."""
+        while self._place.problem is not None:
+            await asyncio.sleep(RETRY_S)
+            await self._place(agent_user_id)
 
 
 class ConfiguredTokens:

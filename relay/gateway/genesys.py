@@ -37,6 +37,9 @@ ENDED = frozenset({400, 404, 409, 410})
 """Which of them a leg that has ended is answered with is not documented: after each, the leg is looked up afresh."""
 
 TRIAL_MS: Ms = 10_000.0
+TRIAL_EVERY_S = 300.0
+"""While the identity may not type: whoever grants it the permission must not have to restart the relay, too."""
+
 MOST_MESSAGE_CHARS = 220  # so that the context id behind it is not cut off
 
 MOST_CONVERSATION_BYTES = 4_194_304
@@ -257,23 +260,32 @@ class GenesysGateway:
         return health
 
     async def _try_identity(self) -> None:
-        """May this identity type at all? Asked once, about a conversation that does not exist.
+        """May this identity type at all? Asked about a conversation that does not exist, once, or until it may.
 
         Whether the platform takes a client's own token here is not documented. A permission that is named as missing
         is the operator's to grant, and degrades the gateway; another 403 may be about the conversation, and is logged.
         """
-        deadline_ms = asyncio.get_running_loop().time() * 1000 + TRIAL_MS
-        if not await self._permit(Rank.START, deadline_ms):
+        while True:
+            deadline_ms = asyncio.get_running_loop().time() * 1000 + TRIAL_MS
+            if await self._permit(Rank.START, deadline_ms):
+                nowhere, wish = Address(str(uuid4())), Wish(Indicator.TYPING, 5000, Cause.DIRECT)
+                self._judge(await self._tell(nowhere, str(uuid4()), wish, deadline_ms))
+            if self._misfit is None:
+                return
+            await asyncio.sleep(TRIAL_EVERY_S)
+
+    def _judge(self, outcome: Outcome) -> None:
+        """What an answer says about the identity: a refusal that names no permission says that it has them."""
+        if isinstance(outcome, Shown):
+            self._misfit = None
+        if not isinstance(outcome, Refused) or outcome.status is None:
             return
-        nowhere, wish = Address(str(uuid4())), Wish(Indicator.TYPING, 5000, Cause.DIRECT)
-        outcome = await self._tell(nowhere, str(uuid4()), wish, deadline_ms)
-        if not isinstance(outcome, Refused) or outcome.status != 403:
-            return
+        lacks = outcome.status == 403 and outcome.code.startswith(LACKS_PERMISSION)
         said = f' ("{outcome.message}")' if outcome.message else ""
         seen = f"typing was answered 403{said}: {outcome.advice}"
-        if outcome.code.startswith(LACKS_PERMISSION):
-            self._misfit = seen
-        logger.warning("%s", seen, extra={"fields": {"gateway": self._name, "code": outcome.code}})
+        self._misfit = seen if lacks else None
+        if outcome.status == 403:
+            logger.warning("%s", seen, extra={"fields": {"gateway": self._name, "code": outcome.code}})
 
 
 def payload(wish: Wish) -> dict[str, object]:
