@@ -99,6 +99,7 @@ def _accepted(pacer: Pacer, wish: Wish, now: Ms, timings: Timings, reach: Reach)
     pacer.visible_until = max(pacer.visible_until, pacer.shown_until)
     if wish.indicator is _TYPING:
         pacer.refresh_at = pacer.next_refresh_at
+        pacer.has_begun = pacer.has_begun or (pacer.wanted is _TYPING and not is_order)
         if pacer.was_cleared and pacer.wanted is _TYPING:
             pacer.refresh_at, pacer.is_fresh = pacer.gate_at, True  # the message may have wiped it: again
     return Settled(attempts, is_given_up=False)

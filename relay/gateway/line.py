@@ -18,7 +18,7 @@ from relay.core.allowance import pause_ms
 from relay.core.answer import Answer, outcome_of
 from relay.core.breaker import Breaker
 from relay.core.cooloff import CoolOffGate
-from relay.core.indicator import Rank, Wish, rank_of
+from relay.core.indicator import Indicator, Rank, Wish
 from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
 from relay.core.token import Token
@@ -202,7 +202,7 @@ class Line:
         now = self._now()
         if self._gate.wait_ms(now) > 0:
             return Hold.COOLING
-        is_stop = rank_of(wish) is Rank.STOP
+        is_stop = wish.indicator is Indicator.STOPPED
         return None if is_stop or self._breaker.admits(now) else Hold.CIRCUIT_OPEN
 
     def health(self) -> Health:

@@ -89,22 +89,28 @@ async def test_forty_busy_conversations_share_one_client_fairly_and_provoke_no_4
         assert sum(calls) >= 0.9 * (2 * 280 - 40)
 
 
-async def test_a_first_key_waits_for_no_more_than_one_turn_of_the_others() -> None:
+async def test_a_first_key_goes_before_the_displays_of_those_who_type_on() -> None:
+    """Escaped because a display that had lapsed was a first typing too, and with forty of them all had lapsed."""
     async with cloudy() as it:
         for number in range(1, 42):
             it.conversation(number)
-        for _ in range(40):
-            for number in range(1, 41):
-                it.type(number)
-            await asyncio.sleep(0.5)
+        busy = asyncio.create_task(forty_busy(it), name="forty who type on")
+        await asyncio.sleep(20)
         asked_at = now_ms() - it.began
         it.type(41)
-        await asyncio.sleep(15)
-        waited = it.shown_at(41)[0] - asked_at
-        others = [
-            at for number in range(1, 41) for at in it.shown_at(number) if asked_at < at < asked_at + waited
-        ]
-        assert len(others) <= 40
+        await asyncio.sleep(10)
+        busy.cancel()
+        first = it.shown_at(41)[0]
+        others = [at for number in range(1, 41) for at in it.shown_at(number) if asked_at < at < first]
+        assert first - asked_at < 1000
+        assert len(others) <= 2
+
+
+async def forty_busy(it: Cloudy) -> None:
+    while True:
+        for number in range(1, 41):
+            it.type(number)
+        await asyncio.sleep(0.5)
 
 
 async def test_a_pause_and_a_stop_are_told_to_trackers_and_lapse_on_the_platform() -> None:
