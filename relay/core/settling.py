@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from relay.core.indicator import Cause, Indicator, Wish
 from relay.core.moments import Ms
-from relay.core.outcome import CoolOff, Expired, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.outcome import CoolOff, Expired, Held, Outcome, Refused, Shown, Unauthorised, Unreachable
 from relay.core.pacer import MINUTE_MS, Pacer, Reach, mute
 from relay.core.timings import Timings
 
@@ -65,6 +65,10 @@ def settle(
             _restore_freshness(pacer, wish)
             if wish.cause is _DIRECT:
                 pacer.order = wish
+            return Settled(pacer.tries, is_given_up=False)
+        case Held():
+            _restore_freshness(pacer, wish)
+            pacer.gate_at = max(pacer.gate_at, now + outcome.wait_ms)
             return Settled(pacer.tries, is_given_up=False)
         case CoolOff() | Unauthorised() | Unreachable():
             _restore_freshness(pacer, wish)

@@ -20,7 +20,17 @@ from relay.core.breaker import Breaker
 from relay.core.cooloff import CoolOffGate
 from relay.core.indicator import Indicator, Rank, Wish
 from relay.core.moments import Ms, UnixMs
-from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.outcome import (
+    CoolOff,
+    Expired,
+    Failure,
+    Held,
+    Outcome,
+    Refused,
+    Shown,
+    Unauthorised,
+    Unreachable,
+)
 from relay.core.token import Token
 from relay.gateway.http import MOST_BODY_BYTES, HttpDoor, Lost
 from relay.gateway.oauth import LoginProblem, Tokens, TokenSource
@@ -30,6 +40,11 @@ logger = logging.getLogger("relay.gateway")
 
 PROBE_PERMIT_MS: Ms = 20
 """A probe takes a permit that is free. Where the budget is short, it is the indicators that are worth it."""
+
+LEAST_CALL_MS: Ms = 500
+"""A permit that comes later before a call's deadline buys nothing: there is no time left for an answer."""
+
+NO_PERMIT = Held(1000, "not sent: no request was left of rate_per_minute to look the session up")
 
 Permit = Callable[[Rank, Ms], Awaitable[bool]]
 """`permit(rank, deadline_ms)` takes one request from the identity's budget, or says there was none in time."""
@@ -89,7 +104,7 @@ class Line:
         source, token = held
         cooling_ms = self._gate.wait_ms(self._now())
         if cooling_ms > 0:  # closed by another call's answer, since `held_by` was asked
-            return CoolOff(None, cooling_ms, message="not sent: the platform asked to wait")
+            return Held(cooling_ms, "not sent: the platform asked to wait")
         if logger.isEnabledFor(logging.DEBUG):
             age_s = round((self._now() - token.fetched_at) / 1000, 1)
             logger.debug("typing call", extra={"fields": {**fields, "token_age_s": age_s}})
@@ -99,9 +114,9 @@ class Line:
             self._breaker.failed(self._now())
             return Unreachable(answer.kind, is_unknown=answer.was_sent)
         outcome = outcome_of(self._heard(answer), self._wall(), advice=self._advice)
-        if isinstance(outcome, Unauthorised):
-            return await self._after_401(outcome, source, token, deadline_ms)
         self._learn(outcome, source, token)
+        if answer.status == 401 and await self._is_cured(answer, source, token, deadline_ms):
+            return Expired()
         return outcome
 
     async def _exchange(
@@ -132,14 +147,12 @@ class Line:
         token = await source.bearer(deadline_ms=deadline_ms)
         return token if isinstance(token, LoginProblem) else (source, token)
 
-    async def _after_401(
-        self, outcome: Unauthorised, source: TokenSource, token: Token, deadline_ms: Ms
-    ) -> Outcome:
-        self._breaker.succeeded()
+    async def _is_cured(self, answer: Answer, source: TokenSource, token: Token, deadline_ms: Ms) -> bool:
+        """True if a 401 has led to a newer token; else it is the health's to tell of."""
         if await source.renewed(token, deadline_ms=deadline_ms):
-            return Expired()
-        self._rejected = source, token, outcome.message
-        return outcome
+            return True
+        self._rejected = source, token, answer.message
+        return False
 
     def _learn(self, outcome: Outcome, source: TokenSource, token: Token) -> None:
         match outcome:
@@ -150,7 +163,7 @@ class Line:
                 pass  # neither a failure of the way there nor a proof of it
             case Unreachable():
                 self._breaker.failed(self._now())
-            case CoolOff() | Refused() | Expired() | Unauthorised():
+            case CoolOff() | Held() | Refused() | Expired() | Unauthorised():
                 self._breaker.succeeded()
 
     def _heed(self, answer: Answer) -> None:
@@ -165,32 +178,51 @@ class Line:
 
     # -- asking ----------------------------------------------------------------------------------------------
 
+    def begins(self) -> None:
+        """An indicator is on its way whose call needs a look-up first: while the circuit is open, the period's trial."""
+        self._breaker.called(self._now())
+
     async def ask(
         self,
         path: str,
         *,
         agent_user_id: str | None = None,
         deadline_ms: Ms,
-        patience_ms: Ms = PROBE_PERMIT_MS,
+        is_needed: bool = False,
         most_bytes: int = MOST_BODY_BYTES,
-    ) -> Answer | Lost | LoginProblem | None:
-        """The platform's answer; None if there was no permit within `patience_ms`. A 401 is cured once.
+    ) -> Answer | Lost | LoginProblem | Held:
+        """The platform's answer; Held if there was no permit for it. A 401 is cured once.
 
-        The circuit is the typing call's alone: a working GET must not hide its fall.
+        `is_needed`: nothing can be told without it. It waits for a permit as an indicator does, and its failure is one
+        of the circuit's; its success is not, since a working GET must not hide the fall of the typing call.
         """
-        for _ in range(2):
+        is_second = False
+        while True:
             held = await self._bearer(agent_user_id, deadline_ms)
             if isinstance(held, LoginProblem):
                 return held
-            if not await self._permit(Rank.START, min(deadline_ms, self._now() + patience_ms)):
-                return None
+            if not await self._may_ask(deadline_ms, is_needed=is_needed):
+                return NO_PERMIT
             source, token = held
             answer = await self._exchange("GET", path, token, deadline_ms=deadline_ms, most_bytes=most_bytes)
             if isinstance(answer, Lost) or answer.status != 401:
-                return answer
-            if not await source.renewed(token, deadline_ms=deadline_ms):
-                return answer
-        return None
+                break
+            if not await self._is_cured(answer, source, token, deadline_ms) or is_second:
+                break
+            is_second = True
+        if is_needed and self._is_failure(answer):
+            self._breaker.failed(self._now())
+        return answer
+
+    async def _may_ask(self, deadline_ms: Ms, *, is_needed: bool) -> bool:
+        if is_needed:
+            return await self._permit(Rank.START, deadline_ms - LEAST_CALL_MS)
+        return await self._permit(Rank.PAUSE, min(deadline_ms, self._now() + PROBE_PERMIT_MS))
+
+    def _is_failure(self, answer: Answer | Lost) -> bool:
+        return isinstance(answer, Lost) or isinstance(
+            outcome_of(answer, self._wall(), advice={}), Unreachable
+        )
 
     # -- being asked -----------------------------------------------------------------------------------------
 

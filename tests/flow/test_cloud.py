@@ -11,6 +11,7 @@ from relay.core.activity import Kind
 from relay.core.indicator import Indicator
 from relay.core.moments import Ms
 from relay.errors import Rejected
+from relay.sandbox.chaos import Forced
 from relay.sandbox.traces import generated_trace
 from tests.flow.cloud import Cloudy, cloudy, darkness, most_in_a_minute
 from tests.gateway.rig import CALM, now_ms
@@ -104,6 +105,48 @@ async def test_a_first_key_goes_before_the_displays_of_those_who_type_on() -> No
         others = [at for number in range(1, 41) for at in it.shown_at(number) if asked_at < at < first]
         assert first - asked_at < 1000
         assert len(others) <= 2
+
+
+async def test_forty_first_keys_at_once_wait_their_turn_and_none_is_booked_as_a_failure() -> None:
+    """Escaped because a look-up without a permit was told as one without an answer, and cost one of three tries."""
+    async with cloudy() as it:
+        for number in range(1, 41):
+            it.conversation(number)
+            it.type(number)
+        for _ in range(40):
+            await asyncio.sleep(0.5)
+            for number in range(1, 41):
+                it.type(number)
+        assert all(it.shown_at(number) for number in range(1, 41))
+        assert {fact.success for fact in it.broadcasts()} == {True}
+
+
+async def test_a_platform_that_answers_no_lookup_is_asked_once_in_ten_seconds() -> None:
+    async with cloudy() as it:
+        it.platform.mischief.force(*[Forced(on="session", status=503)] * 1000)
+        for _ in range(60):
+            for number in range(1, 31):
+                it.type(number)
+            await asyncio.sleep(0.5)
+        assert (
+            it.platform.cloud.reads <= 16 + 3
+        )  # those under way when the circuit opened, then one each 10 s
+        assert len(it.broadcasts()) <= it.platform.cloud.reads
+        assert set(it.suppressed()) == {"breaker_open"}
+
+
+async def test_an_order_for_an_agent_whose_leg_rings_is_told_when_to_come_again() -> None:
+    async with cloudy() as it:
+        it.conversation().legs[1].state = "alerting"
+        with pytest.raises(Rejected, match="not connected yet") as caught:
+            await it.orders.broadcast(
+                ("cloud", it.address().session_id),
+                it.address(),
+                indicator=Indicator.TYPING,
+                duration_ms=5000,
+                source="desk",
+            )
+        assert (caught.value.status, caught.value.retry_after_s) == (429, 4.5)
 
 
 async def forty_busy(it: Cloudy) -> None:

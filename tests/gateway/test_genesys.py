@@ -3,14 +3,14 @@ import logging
 
 import pytest
 
-from relay.core.indicator import Address, Cause, Indicator, Wish
-from relay.core.outcome import CoolOff, Expired, Failure, Refused, Shown, Unreachable
+from relay.core.indicator import Address, Cause, Indicator, Rank, Wish
+from relay.core.outcome import CoolOff, Expired, Failure, Held, Refused, Shown, Unreachable
 from relay.gateway.genesys import payload
-from relay.gateway.port import HealthState, Liveness
+from relay.gateway.port import HealthState, Hold, Liveness
 from relay.sandbox.chaos import Forced
 from relay.sandbox.conversations import full_shape
 from relay.sandbox.platform import StandInPlatform
-from tests.gateway.cloud_rig import CloudRig, agent_id, cloud_rig
+from tests.gateway.cloud_rig import TYPING, CloudRig, agent_id, cloud_rig
 from tests.gateway.rig import CALM, now_ms
 
 pytestmark = pytest.mark.looptime
@@ -132,6 +132,91 @@ async def test_a_lookup_that_gets_no_answer_sends_nothing_and_is_certain_of_it()
         assert isinstance(outcome, Unreachable)
         assert not outcome.is_unknown
         assert len(it.platform.arrivals) == 0
+
+
+async def test_an_agent_whose_leg_rings_is_typing_once_it_is_connected() -> None:
+    """Escaped because the stand-in's agents came in connected: the call was refused, and the session muted."""
+    async with cloud_rig() as it:
+        leg = it.conversation.legs[1]
+        leg.state = "alerting"
+        for address in (it.by_agent, it.by_leg):
+            await probed(it, address)
+            assert isinstance(await it.show(address), Held)
+        leg.state = "connected"
+        await asyncio.sleep(1)
+        for address in (it.by_agent, it.by_leg):
+            await probed(it, address)
+            assert isinstance(await it.show(address), Shown)
+        assert it.statuses == [200, 200]
+
+
+async def test_a_look_that_outlives_the_end_of_its_session_leaves_no_leg_behind() -> None:
+    async with cloud_rig() as it:
+        it.platform.mischief.force(Forced(on="session", delay_ms=1000))
+        await probed(it, it.by_agent)
+        it.gateway.forget(it.by_agent)
+        await asyncio.sleep(1)
+        it.conversation.legs[1].end(0)
+        again = it.conversation.connect(agent_id(), 0)
+        assert isinstance(await it.show(it.by_agent), Shown)
+        assert it.platform.arrivals[-1].guest_id == again.communication_id
+
+
+async def test_a_leg_that_is_known_is_typed_on_while_nobody_answers_whether_it_is_still_there() -> None:
+    async with cloud_rig() as it:
+        await it.show(it.by_agent)
+        await asyncio.sleep(31)
+        it.platform.mischief.force(Forced(on="session", status=503))
+        assert await probed(it, it.by_agent) is Liveness.UNKNOWN
+        assert isinstance(await it.show(it.by_agent), Shown)
+
+
+async def test_what_a_probe_has_just_found_out_is_not_asked_again_by_the_call() -> None:
+    async with cloud_rig() as it:
+        it.platform.mischief.force(Forced(on="session", status=503))
+        await probed(it, it.by_agent)
+        outcome = await it.show(it.by_agent)
+        assert isinstance(outcome, Unreachable)
+        assert (outcome.kind, outcome.status, it.platform.cloud.reads) == (Failure.SERVER, 503, 1)
+
+
+async def test_lookups_that_fail_open_the_circuit_and_only_an_accepted_typing_closes_it() -> None:
+    """Escaped because the circuit heard of typing calls alone, which are not made without a leg."""
+    async with cloud_rig() as it:
+        it.platform.mischief.force(*[Forced(on="session", status=503)] * 5)
+        for _ in range(5):
+            assert it.gateway.held_by(TYPING) is None
+            await it.show(it.by_agent)
+            await asyncio.sleep(1)
+        assert it.gateway.health().state is HealthState.CIRCUIT_OPEN
+        assert it.gateway.held_by(TYPING) is Hold.CIRCUIT_OPEN
+        await asyncio.sleep(10)
+        it.platform.mischief.force(Forced(status=503))
+        await it.show(it.by_agent)
+        assert it.gateway.health().state is HealthState.CIRCUIT_OPEN
+        await asyncio.sleep(10)
+        await it.show(it.by_agent)
+        assert it.gateway.health().state is HealthState.OK
+
+
+async def test_the_trial_of_an_open_circuit_is_one_lookup_whoever_else_waits() -> None:
+    async with cloud_rig() as it:
+        it.platform.mischief.force(*[Forced(on="session", status=503)] * 6)
+        for number in range(5):
+            await it.show(it.by_agent._replace(agent_user_id=agent_id(number)))
+        await asyncio.sleep(10)
+        trial = asyncio.create_task(it.show(it.by_agent))
+        await asyncio.sleep(0)
+        assert it.gateway.held_by(TYPING) is Hold.CIRCUIT_OPEN
+        await trial
+        assert it.platform.cloud.reads == 6
+
+
+async def test_a_lookup_is_worth_waiting_for_and_a_mere_probe_gives_way() -> None:
+    async with cloud_rig() as it:
+        await it.show(it.by_agent)
+        await probed(it, it.by_leg)
+        assert it.permits == [Rank.START, Rank.PAUSE]
 
 
 async def test_the_thirteenth_typing_of_a_minute_makes_its_conversation_wait_and_no_other() -> None:
