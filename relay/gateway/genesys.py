@@ -22,8 +22,9 @@ from relay.core.liveness import FRESH_FOR_MS, Liveness
 from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import Failure, Held, Outcome, Refused, Shown, Unreachable
 from relay.gateway.http import HttpDoor, Lost
-from relay.gateway.line import CoolOffCall, Line, Permit
+from relay.gateway.line import Line, Permit
 from relay.gateway.oauth import LoginProblem
+from relay.gateway.pace import CoolOffCall
 from relay.gateway.port import Capabilities, Health, HealthState, Hold
 from relay.gateway.probes import Probes
 from relay.gateway.wallet import Wallet

@@ -16,7 +16,8 @@ from relay.core.liveness import FRESH_FOR_MS, Liveness, liveness_of
 from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import Outcome, Refused
 from relay.gateway.http import HttpDoor
-from relay.gateway.line import CoolOffCall, Line, Permit
+from relay.gateway.line import Line, Permit
+from relay.gateway.pace import CoolOffCall
 from relay.gateway.port import Capabilities, Health, Hold
 from relay.gateway.probes import Probes
 from relay.gateway.wallet import Wallet

@@ -1,6 +1,6 @@
 """One identity's line to its platform: a bearer on every call, a circuit, a cool-off gate, one word on its health.
 
-    tell: token ─► POST ─► Outcome ─┬─► circuit, cool-off gate, the platform's own count of our calls
+    tell: token ─► POST ─► Outcome ─┬─► circuit, pace
                                     └─► token source (401)
     ask:  token ─► permit ─► GET ─► Answer
 
@@ -14,10 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from relay.core.allowance import pause_ms
 from relay.core.answer import Answer, outcome_of
 from relay.core.breaker import Breaker
-from relay.core.cooloff import CoolOffGate
 from relay.core.indicator import Indicator, Rank, Wish
 from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import (
@@ -34,6 +32,7 @@ from relay.core.outcome import (
 from relay.core.token import Token
 from relay.gateway.http import MOST_BODY_BYTES, HttpDoor, Lost
 from relay.gateway.oauth import LoginProblem, Tokens, TokenSource
+from relay.gateway.pace import CoolOffCall, Pace
 from relay.gateway.port import Health, HealthState, Hold
 
 logger = logging.getLogger("relay.gateway")
@@ -44,13 +43,11 @@ PROBE_PERMIT_MS: Ms = 20
 LEAST_CALL_MS: Ms = 500
 """A permit that comes later before a call's deadline buys nothing: there is no time left for an answer."""
 
+COOLING = "not sent: the platform asked to wait"
 NO_PERMIT = Held(1000, "not sent: no request was left of rate_per_minute to look the session up")
 
 Permit = Callable[[Rank, Ms], Awaitable[bool]]
 """`permit(rank, deadline_ms)` takes one request from the identity's budget, or says there was none in time."""
-
-CoolOffCall = Callable[[Ms], None]
-"""`cool_off(until_ms)` closes the gate of the identity's budget."""
 
 
 class Line:
@@ -70,12 +67,11 @@ class Line:
         self._door = door
         self._tokens = tokens
         self._permit = permit
-        self._cool_off = cool_off
         self._wall = wall
         self._advice = advice
         self._heard = heard
         self._breaker = Breaker()
-        self._gate = CoolOffGate()
+        self._pace = Pace(is_shared=tokens.is_shared, cool_off=cool_off, wall=wall)
         self._rejected: tuple[TokenSource, Token, str] | None = None
 
     async def start(self) -> None:
@@ -102,14 +98,16 @@ class Line:
         if isinstance(held, LoginProblem):
             return Unreachable(Failure.LOGIN, held.status, message=held.message, advice=held.reason)
         source, token = held
-        cooling_ms = self._gate.wait_ms(self._now())
+        cooling_ms = self._pace.wait_ms(agent_user_id)
         if cooling_ms > 0:  # closed by another call's answer, since `held_by` was asked
-            return Held(cooling_ms, "not sent: the platform asked to wait")
+            return Held(cooling_ms, COOLING)
         if logger.isEnabledFor(logging.DEBUG):
             age_s = round((self._now() - token.fetched_at) / 1000, 1)
             logger.debug("typing call", extra={"fields": {**fields, "token_age_s": age_s}})
         self._breaker.called(self._now())
-        answer = await self._exchange("POST", path, token, body=body, deadline_ms=deadline_ms)
+        answer = await self._exchange(
+            "POST", path, token, body=body, agent_user_id=agent_user_id, deadline_ms=deadline_ms
+        )
         if isinstance(answer, Lost):
             self._breaker.failed(self._now())
             return Unreachable(answer.kind, is_unknown=answer.was_sent)
@@ -126,6 +124,7 @@ class Line:
         token: Token,
         *,
         body: bytes = b"",
+        agent_user_id: str | None,
         deadline_ms: Ms,
         most_bytes: int = MOST_BODY_BYTES,
     ) -> Answer | Lost:
@@ -135,7 +134,7 @@ class Line:
         )
         if isinstance(answer, Lost):
             return answer
-        self._heed(answer)
+        self._pace.heed(answer, agent_user_id)
         return _without(token, answer)
 
     async def _bearer(
@@ -166,16 +165,6 @@ class Line:
             case CoolOff() | Held() | Refused() | Expired() | Unauthorised():
                 self._breaker.succeeded()
 
-    def _heed(self, answer: Answer) -> None:
-        """Wait as the platform asks everybody to, or go slower before it has to; what is under way goes on."""
-        now, asked = self._now(), outcome_of(answer, self._wall(), advice={})
-        if isinstance(asked, CoolOff) and not asked.for_session and asked.wait_ms is not None:
-            self._gate.close(now + asked.wait_ms)
-            self._cool_off(now + asked.wait_ms)
-        slower_ms = pause_ms(answer.headers)
-        if slower_ms > 0:
-            self._cool_off(now + slower_ms)
-
     # -- asking ----------------------------------------------------------------------------------------------
 
     def begins(self) -> None:
@@ -201,10 +190,20 @@ class Line:
             held = await self._bearer(agent_user_id, deadline_ms)
             if isinstance(held, LoginProblem):
                 return held
+            cooling_ms = self._pace.wait_ms(agent_user_id)
+            if cooling_ms > 0:
+                return Held(cooling_ms, COOLING)
             if not await self._may_ask(deadline_ms, is_needed=is_needed):
                 return NO_PERMIT
             source, token = held
-            answer = await self._exchange("GET", path, token, deadline_ms=deadline_ms, most_bytes=most_bytes)
+            answer = await self._exchange(
+                "GET",
+                path,
+                token,
+                agent_user_id=agent_user_id,
+                deadline_ms=deadline_ms,
+                most_bytes=most_bytes,
+            )
             if isinstance(answer, Lost) or answer.status != 401:
                 break
             if not await self._is_cured(answer, source, token, deadline_ms) or is_second:
@@ -232,13 +231,13 @@ class Line:
 
     def held_by(self, wish: Wish) -> Hold | None:
         now = self._now()
-        if self._gate.wait_ms(now) > 0:
+        if self._pace.wait_ms() > 0:
             return Hold.COOLING
         is_stop = wish.indicator is Indicator.STOPPED
         return None if is_stop or self._breaker.admits(now) else Hold.CIRCUIT_OPEN
 
     def health(self) -> Health:
-        cooling_ms = self._gate.wait_ms(self._now())
+        cooling_ms = self._pace.wait_ms()
         if self._tokens.problem is not None:
             return Health(HealthState.DEGRADED, self._tokens.problem.reason)
         rejected = self._rejection()

@@ -325,6 +325,50 @@ async def test_an_agents_own_token_is_asked_for_when_the_agent_types_and_renewed
         assert it.platform.identity.granted == 3
 
 
+OWN_TOKENS: dict[str, str] = {
+    "token_source": "http",
+    "agent_tokens_url": "/sandbox/users/{agentUserId}/token",
+}
+
+
+async def test_one_agents_limit_makes_that_agent_wait_in_every_conversation_and_no_other() -> None:
+    """Escaped because the limit that was tested is the client's."""
+    async with cloud_rig(CALM, **OWN_TOKENS) as it:
+        await it.show(it.by_agent)
+        body = {"limit": {"key": "org.app.user.rate.per.minute", "namespace": "platform.api", "value": 300}}
+        it.platform.mischief.force(Forced(status=429, headers={"retry-after": "5"}, body=body))
+        limited = await it.show(it.by_agent)
+        assert isinstance(limited, CoolOff)
+        assert limited.wait_ms == 5000
+        elsewhere = it.platform.stagehand.open(agent_id())
+        elsewhere.connect(agent_id(2), 0)
+        there = Address(elsewhere.id, None, None, agent_id())
+        assert await it.show(there) == Held(5000, "not sent: the platform asked to wait")
+        assert isinstance(await it.show(there._replace(agent_user_id=agent_id(2))), Shown)
+        assert (it.cooled_until, it.gateway.health().state) == ([], HealthState.OK)
+        await asyncio.sleep(5)
+        assert isinstance(await it.show(there), Shown)
+
+
+async def test_an_agent_whose_count_runs_out_slows_down_and_no_other() -> None:
+    async with cloud_rig(CALM.changed(client_per_minute=4), **OWN_TOKENS) as it:
+        it.conversation.connect(agent_id(2), 0)
+        # The look-up and three typings are all there are for a minute, and the last quarter is spread.
+        outcomes = [await it.show(it.by_agent) for _ in range(3)]
+        assert isinstance(outcomes[1], Shown)
+        assert isinstance(outcomes[2], Held)
+        assert isinstance(await it.show(it.by_agent._replace(agent_user_id=agent_id(2))), Shown)
+        assert it.cooled_until == []
+
+
+async def test_a_service_that_asks_to_wait_makes_every_agent_wait() -> None:
+    async with cloud_rig(CALM, **OWN_TOKENS) as it:
+        it.platform.mischief.force(Forced(status=503, headers={"retry-after": "5"}))
+        await it.show(it.by_agent)
+        assert it.gateway.health().state is HealthState.COOLING
+        assert len(it.cooled_until) == 1
+
+
 async def test_without_an_agent_there_is_no_token_to_call_with() -> None:
     async with cloud_rig(token_source="static", agent_tokens={agent_id(): "t"}) as it:
         assert (it.gateway.validate(it.by_leg) or "").startswith("agentUserId is missing")
