@@ -237,7 +237,6 @@ class Line:
         return None if is_stop or self._breaker.admits(now) else Hold.CIRCUIT_OPEN
 
     def health(self) -> Health:
-        cooling_ms = self._pace.wait_ms()
         if self._tokens.problem is not None:
             return Health(HealthState.DEGRADED, self._tokens.problem.reason)
         rejected = self._rejection()
@@ -248,9 +247,8 @@ class Line:
                 f"{self._breaker.failures} calls in a row failed; one is tried every 10 s: check base_url"
             )
             return Health(HealthState.CIRCUIT_OPEN, reason)
-        if cooling_ms > 0:
-            return Health(HealthState.COOLING, f"the platform asked to wait {cooling_ms / 1000:.1f} s more")
-        return Health(HealthState.OK)
+        waits = self._pace.reason()
+        return Health(HealthState.COOLING if waits else HealthState.OK, waits)
 
     def _rejection(self) -> str | None:
         """Of the token everybody uses; one agent's rejected token is that agent's trouble."""

@@ -29,6 +29,7 @@ class Pace:
         self._cool_off = cool_off
         self._wall = wall
         self._gate = CoolOffGate()
+        self._slower = CoolOffGate()
         self._agents = CoolOffGates()
 
     def heed(self, answer: Answer, agent_user_id: str | None) -> None:
@@ -48,6 +49,16 @@ class Pace:
             own_ms = self._agents.wait_ms(agent_user_id.lower(), now)
         return max(self._gate.wait_ms(now), own_ms)
 
+    def reason(self) -> str:
+        """Why everybody is kept waiting now, for the operator; empty if nobody is."""
+        now, asked_ms = self._now(), self.wait_ms()
+        if asked_ms > 0:
+            return f"the platform asked to wait {asked_ms / 1000:.1f} s more"
+        slower_ms = self._slower.wait_ms(now)
+        if slower_ms > 0:
+            return f"the platform counts our calls near their limit: the next is made in {slower_ms / 1000:.1f} s"
+        return ""
+
     def _close(self, until: Ms, agent: str | None) -> None:
         if agent is not None:
             self._agents.close(agent, until)
@@ -59,6 +70,7 @@ class Pace:
         if agent is not None:
             self._agents.close(agent, until)
             return
+        self._slower.close(until)
         self._cool_off(until)
 
     def _now(self) -> Ms:

@@ -24,7 +24,7 @@ class Capabilities:
 class HealthState(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"  # no token can be had, or the platform rejects the one we were given
-    COOLING = "cooling"  # the platform asked everybody to wait
+    COOLING = "cooling"  # the platform asked everybody to wait, or counts our calls near their limit
     CIRCUIT_OPEN = "circuit_open"
 
 

@@ -245,6 +245,11 @@ async def test_the_platforms_own_count_slows_us_down_before_it_has_to_refuse() -
         assert it.cooled_until == []
         await it.show(it.by_leg)
         assert it.cooled_until == [now_ms() + 60_000 / 25]  # 25 calls are left for a minute
+        health = it.gateway.health()
+        assert health.state is HealthState.COOLING
+        assert "2.4 s" in health.reason
+        await asyncio.sleep(2.5)
+        assert it.gateway.health().state is HealthState.OK
 
 
 # -- may it type at all? -------------------------------------------------------------------------------------
