@@ -9,7 +9,7 @@ a source that does not answer) is the gateway's, and makes it degraded.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ from relay.core.answer import Answer
 from relay.core.ids import path_segment
 from relay.core.moments import Ms, UnixMs, from_rfc3339
 from relay.gateway.http import HttpDoor
-from relay.gateway.login import LOGIN_TIMEOUT_MS, granted, is_token, problem_of
+from relay.gateway.login import LOGIN_TIMEOUT_MS, any_of, granted, is_token, problem_of
 from relay.gateway.oauth import Granted, LoginProblem, TokenSource
 
 MOST_AGENTS = 20_000
@@ -36,6 +36,9 @@ UNDATED_LIFE_MS: Ms = 300_000.0
 """How long a token without a known end is used before its place is looked at again."""
 
 AGENT = "{agentUserId}"
+
+SHORTEST_SECRET = 4
+"""A header's `1` or `eu` keeps nothing secret, and struck out everywhere would leave no word whole."""
 
 
 class Place(Protocol):
@@ -169,7 +172,8 @@ class ServedTokens:
     ) -> None:
         self._door = door
         self._path = path
-        self._headers = headers
+        self._headers = {name: value.get_secret_value() for name, value in headers.items()}
+        self._secrets = any_of(_parts(self._headers.values()))
         self._wall = wall
         self.problem: LoginProblem | None = None
 
@@ -177,14 +181,21 @@ class ServedTokens:
         answer = await self._door.call(
             "GET",
             self._path.replace(AGENT, path_segment(agent_user_id)),
-            headers={"accept": "application/json"}
-            | {name: value.get_secret_value() for name, value in self._headers.items()},
+            headers={"accept": "application/json"} | self._headers,
             deadline_ms=asyncio.get_running_loop().time() * 1000 + LOGIN_TIMEOUT_MS,
         )
-        found = granted(answer) or problem_of(answer, self._wall(), secret=None, advice=_advice)
+        found = granted(answer) or problem_of(
+            answer, self._wall(), key=self._door.key, secret=self._secrets, advice=_advice
+        )
         is_one_agents = isinstance(answer, Answer) and answer.status in {200, 404, 410}
         self.problem = None if isinstance(found, Granted) or is_one_agents else found
         return found
+
+
+def _parts(values: Iterable[str]) -> Iterator[str]:
+    """What a service might echo of its headers: each whole, and what follows the scheme in `Bearer x`."""
+    for value in values:
+        yield from (part for part in (value, value.rpartition(" ")[2]) if len(part) >= SHORTEST_SECRET)
 
 
 def _advice(answer: Answer) -> str:

@@ -102,7 +102,11 @@ class GenesysGateway:
         self._wallet = Wallet(name, settings, wall=wall)
         self._tokens = self._wallet.tokens
         api = HttpDoor(
-            settings.api_url, name=name, carriers=settings.carriers, allow_http=settings.allow_http
+            settings.api_url,
+            name=name,
+            carriers=settings.carriers,
+            allow_http=settings.allow_http,
+            key=settings.api_setting,
         )
         self._line = Line(
             api, self._tokens, permit=permit, cool_off=cool_off, wall=wall, advice=ADVICE, heard=with_context

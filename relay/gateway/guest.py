@@ -56,7 +56,11 @@ class GuestGateway:
     ) -> None:
         self._name = name
         door = HttpDoor(
-            settings.api_url, name=name, carriers=settings.carriers, allow_http=settings.allow_http
+            settings.api_url,
+            name=name,
+            carriers=settings.carriers,
+            allow_http=settings.allow_http,
+            key=settings.api_setting,
         )
         self._wallet = Wallet(name, settings, wall=wall)
         advice = advice_for(settings.asked_scope)

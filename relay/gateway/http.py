@@ -38,8 +38,8 @@ class Lost:
 class HttpDoor:
     """One platform's connections: kept alive, no cookies, no redirects, no proxies from the environment.
 
-    `carriers` calls at once never wait for a connection. Raises SettingsError, which names the setting `key`, for a
-    base URL that would send a secret in clear: https is needed, unless the host is loopback or `allow_http`.
+    `carriers` calls at once never wait for a connection. `key` is the setting that names the host. Raises SettingsError
+    for a base URL that would send a secret in clear: https is needed, unless the host is loopback or `allow_http`.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class HttpDoor:
         problem = base_url_problem(base_url, allow_http=allow_http)
         if problem is not None:
             raise SettingsError(f"gateways.{name}.{key}: {problem}")
+        self.key = key
         self._base = base_url.rstrip("/")
         self._carriers = carriers
         self._session: aiohttp.ClientSession | None = None

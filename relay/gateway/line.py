@@ -243,9 +243,8 @@ class Line:
         if rejected is not None:
             return Health(HealthState.DEGRADED, rejected)
         if self._breaker.is_open:
-            reason = (
-                f"{self._breaker.failures} calls in a row failed; one is tried every 10 s: check base_url"
-            )
+            seen = f"{self._breaker.failures} calls in a row failed; one is tried every 10 s"
+            reason = f"{seen}: look at the platform's status page, and check {self._door.key}"
             return Health(HealthState.CIRCUIT_OPEN, reason)
         waits = self._pace.reason()
         return Health(HealthState.COOLING if waits else HealthState.OK, waits)
