@@ -8,7 +8,6 @@ be told. A call that was accepted proves its conversation alive, so one that is 
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from uuid import uuid4
@@ -21,6 +20,7 @@ from relay.core.indicator import Address, Cause, Indicator, Rank, Wish
 from relay.core.liveness import FRESH_FOR_MS, Liveness
 from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import Failure, Held, Outcome, Refused, Shown, Unreachable
+from relay.gateway.fitness import Fitness
 from relay.gateway.http import HttpDoor, Lost
 from relay.gateway.line import Line, Permit
 from relay.gateway.oauth import LoginProblem
@@ -30,23 +30,16 @@ from relay.gateway.probes import Probes
 from relay.gateway.wallet import Wallet
 from relay.settings.gateway import Gateway as GatewaySettings
 
-logger = logging.getLogger("relay.gateway")
-
 GENESYS_CLOUD = Capabilities(shows_paused=False, can_stop=False, message_clears=True)
 
 ENDED = frozenset({400, 404, 409, 410})
 """Which of them a leg that has ended is answered with is not documented: after each, the leg is looked up afresh."""
 
 TRIAL_MS: Ms = 10_000.0
-TRIAL_EVERY_S = 300.0
-"""While the identity may not type: whoever grants it the permission must not have to restart the relay, too."""
-
 MOST_MESSAGE_CHARS = 220  # so that the context id behind it is not cut off
 
 MOST_CONVERSATION_BYTES = 4_194_304
 """A conversation's answer has an entry for every message of it, some 200 bytes each: days of chat, and a bound."""
-
-LACKS_PERMISSION = "missing."  # missing.any.permissions, missing.permissions
 
 MAY_TYPE = "conversation:message:create or conversation:webmessaging:create"
 MAY_LOOK = "conversation:communication:view"
@@ -113,9 +106,8 @@ class GenesysGateway:
         )
         self._probes: Probes[Address, Look] = Probes(name, self._ask, fresh_ms=_fresh_ms)
         self._wall = wall
-        self._misfit: str | None = None
         self._has_trial = settings.probe_at_start and self._tokens.is_shared
-        self._trial: asyncio.Task[None] | None = None
+        self._fitness = Fitness(name, self._try_identity)
 
     @property
     def name(self) -> str:
@@ -129,12 +121,10 @@ class GenesysGateway:
         await self._wallet.start()
         await self._line.start()
         if self._has_trial:
-            self._trial = asyncio.create_task(self._try_identity(), name=f"gateway {self._name}: trial")
+            self._fitness.start()
 
     async def close(self) -> None:
-        if self._trial is not None:
-            self._trial.cancel()
-            await asyncio.wait({self._trial})
+        await self._fitness.close()
         await self._probes.close()
         await self._line.close()
         await self._wallet.close()
@@ -183,8 +173,9 @@ class GenesysGateway:
         )
 
     def _learn(self, address: Address, leg: str, outcome: Outcome) -> None:
+        if self._tokens.is_shared:  # else it is one agent's permission that is missing
+            self._fitness.learn(outcome)
         if isinstance(outcome, Shown):
-            self._misfit = None
             self._probes.note(address, Look(Liveness.LIVE, leg))
         elif isinstance(outcome, Refused) and outcome.status in ENDED:
             self.forget(address)
@@ -252,37 +243,16 @@ class GenesysGateway:
 
     def health(self) -> Health:
         health = self._line.health()
-        if health.state is not HealthState.DEGRADED and self._misfit is not None:
-            return Health(HealthState.DEGRADED, self._misfit)
+        if health.state is not HealthState.DEGRADED and self._fitness.misfit is not None:
+            return Health(HealthState.DEGRADED, self._fitness.misfit)
         return health
 
-    async def _try_identity(self) -> None:
-        """May this identity type at all? Asked about a conversation that does not exist, once, or until it may.
-
-        Whether the platform takes a client's own token here is not documented. A permission that is named as missing
-        is the operator's to grant, and degrades the gateway; another 403 may be about the conversation, and is logged.
-        """
-        while True:
-            deadline_ms = asyncio.get_running_loop().time() * 1000 + TRIAL_MS
-            if await self._permit(Rank.START, deadline_ms):
-                nowhere, wish = Address(str(uuid4())), Wish(Indicator.TYPING, 5000, Cause.DIRECT)
-                self._judge(await self._tell(nowhere, str(uuid4()), wish, deadline_ms))
-            if self._misfit is None:
-                return
-            await asyncio.sleep(TRIAL_EVERY_S)
-
-    def _judge(self, outcome: Outcome) -> None:
-        """What an answer says about the identity: a refusal that names no permission says that it has them."""
-        if isinstance(outcome, Shown):
-            self._misfit = None
-        if not isinstance(outcome, Refused) or outcome.status is None:
-            return
-        lacks = outcome.status == 403 and outcome.code.startswith(LACKS_PERMISSION)
-        said = f' ("{outcome.message}")' if outcome.message else ""
-        seen = f"typing was answered 403{said}: {outcome.advice}"
-        self._misfit = seen if lacks else None
-        if outcome.status == 403:
-            logger.warning("%s", seen, extra={"fields": {"gateway": self._name, "code": outcome.code}})
+    async def _try_identity(self) -> Outcome | None:
+        deadline_ms = asyncio.get_running_loop().time() * 1000 + TRIAL_MS
+        if not await self._permit(Rank.START, deadline_ms):
+            return None
+        nowhere, wish = Address(str(uuid4())), Wish(Indicator.TYPING, 5000, Cause.DIRECT)
+        return await self._tell(nowhere, str(uuid4()), wish, deadline_ms)
 
 
 def payload(wish: Wish) -> dict[str, object]:

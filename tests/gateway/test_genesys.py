@@ -16,6 +16,12 @@ from tests.gateway.rig import CALM, now_ms
 pytestmark = pytest.mark.looptime
 
 
+OWN_TOKENS: dict[str, str] = {
+    "token_source": "http",
+    "agent_tokens_url": "/sandbox/users/{agentUserId}/token",
+}
+
+
 async def probed(it: CloudRig, address: Address) -> Liveness:
     return await it.gateway.probe(address, deadline_ms=now_ms() + 2000)
 
@@ -265,6 +271,35 @@ async def test_an_identity_that_may_not_type_is_found_out_at_the_start() -> None
         assert len(it.platform.arrivals) == 1
 
 
+async def test_a_permission_that_a_call_lacks_is_told_by_the_health_and_tried_again() -> None:
+    """Escaped because only the trial's answer was looked at, which some turn off."""
+    async with cloud_rig(CALM.changed(is_permitted=False)) as it:
+        await it.show(it.by_leg)
+        health = it.gateway.health()
+        assert health.state is HealthState.DEGRADED
+        assert "conversation:message:create" in health.reason
+        it.platform.mischief.change({"is_permitted": True})
+        await asyncio.sleep(301)
+        assert it.gateway.health().state is HealthState.OK
+
+
+async def test_a_permission_that_is_missing_in_one_conversation_is_not_the_identitys_lack() -> None:
+    async with cloud_rig() as it:
+        await it.show(it.by_leg)
+        it.platform.mischief.force(*[Forced(status=403, body={"code": "missing.any.permissions"})] * 2)
+        await it.show(it.by_leg)
+        assert it.gateway.health().state is HealthState.OK
+        await asyncio.sleep(60)
+        await it.show(it.by_leg)
+        assert it.gateway.health().state is HealthState.DEGRADED
+
+
+async def test_a_permission_that_one_agent_lacks_is_that_agents_trouble() -> None:
+    async with cloud_rig(CALM.changed(is_permitted=False), **OWN_TOKENS) as it:
+        assert isinstance(await it.show(it.by_agent), Refused)
+        assert it.gateway.health().state is HealthState.OK
+
+
 async def test_an_identity_that_was_granted_what_it_lacked_is_found_out_without_a_restart_or_an_agent() -> (
     None
 ):
@@ -328,12 +363,6 @@ async def test_an_agents_own_token_is_asked_for_when_the_agent_types_and_renewed
         await asyncio.sleep(400)
         assert isinstance(await it.show(it.by_agent), Shown)
         assert it.platform.identity.granted == 3
-
-
-OWN_TOKENS: dict[str, str] = {
-    "token_source": "http",
-    "agent_tokens_url": "/sandbox/users/{agentUserId}/token",
-}
 
 
 async def test_one_agents_limit_makes_that_agent_wait_in_every_conversation_and_no_other() -> None:
