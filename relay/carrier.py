@@ -12,9 +12,9 @@ from collections.abc import Callable
 from relay.core import pacer as pacing
 from relay.core import settling
 from relay.core.engagement import Broadcast
-from relay.core.indicator import Address, Indicator, Rank, SessionKey, Wish
+from relay.core.indicator import Address, Cause, Indicator, Rank, SessionKey, Wish
 from relay.core.moments import Ms
-from relay.core.outcome import Expired, Failure, Outcome, Refused, Unauthorised, Unreachable
+from relay.core.outcome import CoolOff, Expired, Failure, Held, Outcome, Refused, Unauthorised, Unreachable
 from relay.core.report import broadcast_of
 from relay.core.session import Session
 from relay.core.settling import Settled
@@ -72,6 +72,9 @@ class Carrier:
             outcome = await self._show(platform.gateway, session.address, wish, deadline_ms)
         if isinstance(outcome, Expired) and is_second:
             outcome = Unauthorised(message="the platform rejected a token it had issued a moment before")
+        if isinstance(outcome, Held) and wish.cause is Cause.DIRECT:
+            # Somebody waits for an answer: they are told how long, rather than made to.
+            outcome = CoolOff(None, outcome.wait_ms, message=outcome.message)
         self._settle(session, wish, outcome, sent_at)
         return isinstance(outcome, Expired)
 
@@ -95,7 +98,19 @@ class Carrier:
         now = self._flow.world.now()
         reach, jitter = session.reach, self._flow.world.jitter()
         settled = settling.settle(session.pacer, outcome, now, session.timings, reach, jitter=jitter)
-        if isinstance(outcome, Expired):
+        if isinstance(outcome, Held):
+            log.debug(
+                "held",
+                extra={
+                    "fields": {
+                        "gateway": session.key[0],
+                        "session_id": session.key[1],
+                        "why": outcome.message,
+                        "wait_ms": round(outcome.wait_ms),
+                    }
+                },
+            )
+        if isinstance(outcome, Expired | Held):
             return
         fact = self._fact(session, wish, outcome, settled, now - sent_at)
         self._flow.watch.carried(session, fact, outcome, now - session.changed_at)

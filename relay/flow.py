@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from relay.core import pacer as pacing
 from relay.core.activity import Accepted, Activity, Kind
 from relay.core.engagement import Broadcast, Fact, Reason
-from relay.core.indicator import Address, Indicator, Rank, SessionKey, rank_of
+from relay.core.indicator import Address, Indicator, Rank, SessionKey
 from relay.core.moments import NEVER, Ms, UnixMs
 from relay.core.outcome import Outcome
 from relay.core.pacer import Pacer, Standing, reach_of
@@ -226,7 +226,7 @@ class Flow:
         if wish is None:
             throttle.unmark(session.key)
         else:
-            throttle.mark(session.key, rank_of(wish))
+            throttle.mark(session.key, pacing.rank_of(session.pacer, wish))
         self.sessions.arm(session, now)
 
     # Record.

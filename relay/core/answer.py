@@ -27,12 +27,16 @@ _LIMIT_HEADERS = ("ratelimit-policy", "x-ratelimit-scope")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer. `headers` are looked up in lower case; `body` is its JSON object, {} if it had none."""
+    """One HTTP answer. `headers` are looked up in lower case; `body` is its JSON object, {} if it had none.
+
+    `is_whole` False: the body was longer than is read, and nothing is known of it.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, object] = field(default_factory=dict)
     latency_ms: Ms = 0.0
+    is_whole: bool = True
 
     @property
     def is_success(self) -> bool:

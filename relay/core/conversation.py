@@ -8,12 +8,25 @@ an agent's leg that is connected, and a customer who has not gone: the rule of t
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from relay.core.ids import is_uuid
 from relay.core.indicator import Address
 from relay.core.liveness import Liveness
+from relay.core.moments import Ms
+from relay.core.outcome import Failure, Held, Outcome, Refused, Unreachable
 
 CONNECTED = "connected"
 ENDED = frozenset({"disconnected", "terminated"})
+RINGING = frozenset({"alerting", "contacting", "dialing", "offering", "parked"})
+"""What comes before `connected`, and may come back to it; the platform lets nobody type on such a leg."""
+
 CUSTOMERS = frozenset({"customer", "external"})
+
+RINGS_AGAIN_MS: Ms = 2000.0
+"""Between two looks at a leg that is not connected yet, while its agent types."""
+
+NOT_CONNECTED = Held(RINGS_AGAIN_MS, "not sent: the agent's leg is not connected yet")
+OVER = Refused(None, "inactive", advice="the conversation is over, or this agent is not in it")
+SHAPELESS = Unreachable(Failure.SERVER, message="the conversation's answer names no participants")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,27 @@ class Leg:
     user_id: str | None
     communication_id: str
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of one look at a conversation: is it alive, and on which leg to type, or why on none."""
+
+    liveness: Liveness
+    leg: str | None = None
+    why: Outcome | None = None
+
+
+def look_in(conversation: Mapping[str, object], address: Address) -> Look:
+    """What an answer that is a success says to whoever wants to type at `address`."""
+    liveness, leg = liveness_in(200, conversation, address), leg_of(conversation, address)
+    if liveness is Liveness.GONE:
+        return Look(liveness, why=OVER)
+    if leg is None or not is_uuid(leg.communication_id):
+        return Look(Liveness.UNKNOWN, why=SHAPELESS)
+    if leg.state in RINGING:
+        return Look(liveness, why=NOT_CONNECTED)
+    return Look(liveness, leg.communication_id)
 
 
 def legs_of(conversation: Mapping[str, object]) -> Iterator[Leg]:
@@ -49,7 +83,7 @@ def leg_of(conversation: Mapping[str, object], address: Address) -> Leg | None:
 def liveness_in(http_status: int, conversation: Mapping[str, object], address: Address) -> Liveness:
     """What an answer to the query says about the session at `address`.
 
-    A leg that rings, or is parked, is neither: the platform's answer to typing on it is the one that counts.
+    A leg that rings, or is parked, is neither.
     """
     if http_status in {404, 410}:
         return Liveness.GONE

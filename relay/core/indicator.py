@@ -32,15 +32,6 @@ class Rank(IntEnum):
     PAUSE = 3
 
 
-_RANK_OF: dict[Cause, Rank] = {
-    Cause.STOP: Rank.STOP,
-    Cause.START: Rank.START,
-    Cause.DIRECT: Rank.START,
-    Cause.REFRESH: Rank.REFRESH,
-    Cause.PAUSE: Rank.PAUSE,
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Wish:
     """One indicator to show now. Built when a permit is in hand, never stored for later."""
@@ -48,11 +39,6 @@ class Wish:
     indicator: Indicator
     duration_ms: int
     cause: Cause
-
-
-def rank_of(wish: Wish) -> Rank:
-    """A stop is a stop, whoever ordered it."""
-    return Rank.STOP if wish.indicator is Indicator.STOPPED else _RANK_OF[wish.cause]
 
 
 class Address(NamedTuple):

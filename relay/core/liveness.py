@@ -23,7 +23,7 @@ class Liveness(StrEnum):
     UNKNOWN = "unknown"
 
 
-FRESH_FOR_MS = {Liveness.LIVE: LIVE_FOR_MS, Liveness.GONE: GONE_FOR_MS}
+FRESH_FOR_MS = {Liveness.LIVE: LIVE_FOR_MS, Liveness.GONE: GONE_FOR_MS, Liveness.UNKNOWN: 0.0}
 
 
 def liveness_of(http_status: int, session_status: object) -> Liveness:
@@ -36,29 +36,34 @@ def liveness_of(http_status: int, session_status: object) -> Liveness:
 
 
 K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 @dataclass(slots=True)
-class KnownSessions(Generic[K]):
+class KnownSessions(Generic[K, V]):
     """The last answers, at most `most` of them: the oldest make room. K is whatever names a session."""
 
     most: int = MOST_SESSIONS
-    _known: dict[K, tuple[Liveness, Ms]] = field(default_factory=dict)
+    _known: dict[K, tuple[V, Ms]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def recall(self, session: K, now: Ms) -> Liveness | None:
+    def recall(self, session: K, now: Ms) -> V | None:
         """A still believable answer, else None."""
-        liveness, until = self._known.get(session, (None, now))
-        return liveness if now < until else None
+        answer, until = self._known.get(session, (None, now))
+        return answer if now < until else None
 
-    def note(self, session: K, liveness: Liveness, now: Ms) -> None:
-        """Keep an answer; `UNKNOWN` says nothing and takes nothing away."""
-        if liveness is Liveness.UNKNOWN:
+    def last(self, session: K) -> V | None:
+        """The last answer, believable or not."""
+        return self._known.get(session, (None, 0.0))[0]
+
+    def note(self, session: K, answer: V, now: Ms, *, for_ms: Ms) -> None:
+        """Keep an answer; one that is believed for no time says nothing and takes nothing away."""
+        if for_ms <= 0:
             return
         self._known.pop(session, None)  # so that the order stays by age
-        self._known[session] = (liveness, now + FRESH_FOR_MS[liveness])
+        self._known[session] = (answer, now + for_ms)
         if len(self._known) > self.most:
             del self._known[next(iter(self._known))]
 

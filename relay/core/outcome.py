@@ -2,6 +2,7 @@
 
     Shown         2xx: the platform accepted it
     CoolOff       429, or 503 with Retry-After: nothing was shown; wait
+    Held          not sent at all, for now: no try was made; decide again
     Expired       401 and the token has just been renewed: nothing was shown; choose the payload afresh
     Unauthorised  401 with a fresh token too: nothing was shown
     Refused       any other 4xx (or 3xx), or the probe says gone: the platform will not have this session
@@ -26,7 +27,7 @@ class Shown:
 class CoolOff:
     """`wait_ms` is the platform's Retry-After, None if it named none. `for_session`: only this session waits.
 
-    `status` None: the call was not made, since another's answer had asked everybody to wait.
+    `status` None: a direct order that was held.
     """
 
     status: int | None
@@ -34,6 +35,15 @@ class CoolOff:
     for_session: bool = False
     message: str = ""
     advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing was sent, and nothing is the platform's fault: in `wait_ms` what is wanted then may be."""
+
+    wait_ms: Ms
+    message: str = ""
+    status: None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +91,4 @@ class Unreachable:
     advice: str = ""
 
 
-Outcome = Shown | CoolOff | Expired | Unauthorised | Refused | Unreachable
+Outcome = Shown | CoolOff | Held | Expired | Unauthorised | Refused | Unreachable

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from relay.core.indicator import Cause, Indicator, Wish
+from relay.core.indicator import Cause, Indicator, Rank, Wish
 from relay.core.moments import NEVER, Ms
 from relay.core.timings import MUTE_MS, StopMode, Timings
 
@@ -58,7 +58,8 @@ class Pacer:
     """`shown` was accepted and ends at `shown_until`; `visible_until` also bounds what may have been applied.
 
     `is_fresh`: somebody acted since the last accepted typing. `is_thinking`: somebody counts without acting.
-    `is_spoken`: the wanted stop has a reason other than silence. `gate_at` is when the next send is allowed.
+    `is_spoken`: the wanted stop has a reason other than silence. `has_begun`: a typing was accepted since typing became
+    wanted. `gate_at` is when the next send is allowed.
     """
 
     gate_at: Ms = -NEVER
@@ -66,6 +67,7 @@ class Pacer:
     is_fresh: bool = False
     is_thinking: bool = False
     is_spoken: bool = False
+    has_begun: bool = False
     shown: Indicator | None = None
     shown_until: Ms = -NEVER
     visible_until: Ms = -NEVER
@@ -193,6 +195,26 @@ def decide(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None
     return DECISIONS[pacer.wanted][at](pacer, now, timings, reach)
 
 
+_RANK_OF: dict[Cause, Rank] = {
+    Cause.STOP: Rank.STOP,
+    Cause.START: Rank.START,
+    Cause.DIRECT: Rank.START,
+    Cause.REFRESH: Rank.REFRESH,
+    Cause.PAUSE: Rank.PAUSE,
+}
+
+
+def rank_of(pacer: Pacer, wish: Wish) -> Rank:
+    """Which telling gives way when the budget is short; a stop is a stop, whoever ordered it.
+
+    Whose typing was accepted once goes on with it, also where its display has lapsed meanwhile: when the budget is
+    short all displays lapse, and none of them may go before somebody's first.
+    """
+    if wish.indicator is _STOPPED:
+        return Rank.STOP
+    return Rank.REFRESH if wish.cause is _START and pacer.has_begun else _RANK_OF[wish.cause]
+
+
 def wake_at(pacer: Pacer, now: Ms) -> Ms:
     """When `decide` may answer differently without any input; a wake too many is harmless, one too few is not."""
     if pacer.in_flight is not None:
@@ -222,7 +244,7 @@ def want(pacer: Pacer, wanted: Indicator, *, is_silent: bool) -> None:
     """What the actors now add up to. A new wanted state has its own three tries."""
     if wanted is not pacer.wanted:
         pacer.wanted, pacer.tries, pacer.is_given_up = wanted, 0, False
-        pacer.is_spoken = False
+        pacer.is_spoken = pacer.has_begun = False
     if wanted is _STOPPED and not is_silent:
         pacer.is_spoken = True  # a terminal reason upgrades a silent stop
 

@@ -3,7 +3,7 @@
 from relay.core.engagement import Broadcast, Suppressed, Transition
 from relay.core.indicator import Indicator, Wish
 from relay.core.moments import Ms, UnixMs
-from relay.core.outcome import CoolOff, Expired, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.outcome import CoolOff, Expired, Held, Outcome, Refused, Shown, Unauthorised, Unreachable
 from relay.core.session import Change, Session
 from relay.core.settling import Settled
 
@@ -13,7 +13,7 @@ def error_class(outcome: Outcome) -> str | None:
     match outcome:
         case Shown():
             return None
-        case CoolOff():
+        case CoolOff() | Held():
             return "rate_limited"
         case Expired() | Unauthorised():
             return "unauthorised"
@@ -28,6 +28,8 @@ def said(outcome: Outcome) -> str:
     match outcome:
         case Shown() | Expired():
             return ""
+        case Held():
+            return outcome.message
         case CoolOff() | Unauthorised() | Refused() | Unreachable():
             return " ".join(part for part in (outcome.message, outcome.advice) if part)
 

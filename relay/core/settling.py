@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from relay.core.indicator import Cause, Indicator, Wish
 from relay.core.moments import Ms
-from relay.core.outcome import CoolOff, Expired, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.outcome import CoolOff, Expired, Held, Outcome, Refused, Shown, Unauthorised, Unreachable
 from relay.core.pacer import MINUTE_MS, Pacer, Reach, mute
 from relay.core.timings import Timings
 
@@ -66,6 +66,10 @@ def settle(
             if wish.cause is _DIRECT:
                 pacer.order = wish
             return Settled(pacer.tries, is_given_up=False)
+        case Held():
+            _restore_freshness(pacer, wish)
+            pacer.gate_at = max(pacer.gate_at, now + outcome.wait_ms)
+            return Settled(pacer.tries, is_given_up=False)
         case CoolOff() | Unauthorised() | Unreachable():
             _restore_freshness(pacer, wish)
             gate = now + _wait_ms(pacer, outcome, timings, jitter)
@@ -99,6 +103,7 @@ def _accepted(pacer: Pacer, wish: Wish, now: Ms, timings: Timings, reach: Reach)
     pacer.visible_until = max(pacer.visible_until, pacer.shown_until)
     if wish.indicator is _TYPING:
         pacer.refresh_at = pacer.next_refresh_at
+        pacer.has_begun = pacer.has_begun or (pacer.wanted is _TYPING and not is_order)
         if pacer.was_cleared and pacer.wanted is _TYPING:
             pacer.refresh_at, pacer.is_fresh = pacer.gate_at, True  # the message may have wiped it: again
     return Settled(attempts, is_given_up=False)

@@ -9,7 +9,7 @@ a source that does not answer) is the gateway's, and makes it degraded.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -21,11 +21,14 @@ from relay.core.answer import Answer
 from relay.core.ids import path_segment
 from relay.core.moments import Ms, UnixMs, from_rfc3339
 from relay.gateway.http import HttpDoor
-from relay.gateway.login import LOGIN_TIMEOUT_MS, granted, is_token, problem_of
+from relay.gateway.login import LOGIN_TIMEOUT_MS, any_of, granted, is_token, problem_of
 from relay.gateway.oauth import Granted, LoginProblem, TokenSource
 
 MOST_AGENTS = 20_000
 """Tokens kept at once; an agent who has long been silent is asked for again."""
+
+RETRY_S = 10.0
+"""Between two looks at a place that serves nobody; without them nobody might type again, and so nobody would look."""
 
 MOST_FILE_BYTES = 16_777_216
 
@@ -33,6 +36,9 @@ UNDATED_LIFE_MS: Ms = 300_000.0
 """How long a token without a known end is used before its place is looked at again."""
 
 AGENT = "{agentUserId}"
+
+SHORTEST_SECRET = 4
+"""A header's `1` or `eu` keeps nothing secret, and struck out everywhere would leave no word whole."""
 
 
 class Place(Protocol):
@@ -52,6 +58,7 @@ class AgentTokens:
         self._name = name
         self._place = place
         self._sources: dict[str, TokenSource] = {}
+        self._retrying: asyncio.Task[None] | None = None
 
     @property
     def problem(self) -> LoginProblem | None:
@@ -61,6 +68,9 @@ class AgentTokens:
         """Nothing is fetched before an agent types."""
 
     async def close(self) -> None:
+        if self._retrying is not None:
+            self._retrying.cancel()
+            await asyncio.wait({self._retrying})
         for source in self._sources.values():
             await source.close()
 
@@ -78,7 +88,17 @@ class AgentTokens:
         return source
 
     async def _fetch(self, agent_user_id: str) -> Granted | LoginProblem:
-        return await self._place(agent_user_id)
+        found = await self._place(agent_user_id)
+        if self._place.problem is not None and (self._retrying is None or self._retrying.done()):
+            name = f"gateway {self._name}: tokens, again"
+            self._retrying = asyncio.create_task(self._until_mended(agent_user_id), name=name)
+        return found
+
+    async def _until_mended(self, agent_user_id: str) -> None:
+        """Readiness may keep all agents away while there is a problem: it must not take one of them to mend it."""
+        while self._place.problem is not None:
+            await asyncio.sleep(RETRY_S)
+            await self._place(agent_user_id)
 
 
 class ConfiguredTokens:
@@ -152,7 +172,8 @@ class ServedTokens:
     ) -> None:
         self._door = door
         self._path = path
-        self._headers = headers
+        self._headers = {name: value.get_secret_value() for name, value in headers.items()}
+        self._secrets = any_of(_parts(self._headers.values()))
         self._wall = wall
         self.problem: LoginProblem | None = None
 
@@ -160,14 +181,21 @@ class ServedTokens:
         answer = await self._door.call(
             "GET",
             self._path.replace(AGENT, path_segment(agent_user_id)),
-            headers={"accept": "application/json"}
-            | {name: value.get_secret_value() for name, value in self._headers.items()},
+            headers={"accept": "application/json"} | self._headers,
             deadline_ms=asyncio.get_running_loop().time() * 1000 + LOGIN_TIMEOUT_MS,
         )
-        found = granted(answer) or problem_of(answer, self._wall(), secret=None, advice=_advice)
+        found = granted(answer) or problem_of(
+            answer, self._wall(), key=self._door.key, secret=self._secrets, advice=_advice
+        )
         is_one_agents = isinstance(answer, Answer) and answer.status in {200, 404, 410}
         self.problem = None if isinstance(found, Granted) or is_one_agents else found
         return found
+
+
+def _parts(values: Iterable[str]) -> Iterator[str]:
+    """What a service might echo of its headers: each whole, and what follows the scheme in `Bearer x`."""
+    for value in values:
+        yield from (part for part in (value, value.rpartition(" ")[2]) if len(part) >= SHORTEST_SECRET)
 
 
 def _advice(answer: Answer) -> str:

@@ -8,28 +8,27 @@ be told. A call that was accepted proves its conversation alive, so one that is 
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import replace
 from uuid import uuid4
 
 from relay import wire
 from relay.core.answer import Answer, outcome_of
-from relay.core.conversation import leg_of, liveness_in
+from relay.core.conversation import NOT_CONNECTED, OVER, Look, liveness_in, look_in
 from relay.core.ids import is_uuid, path_segment
 from relay.core.indicator import Address, Cause, Indicator, Rank, Wish
-from relay.core.liveness import MOST_SESSIONS, Liveness
+from relay.core.liveness import FRESH_FOR_MS, Liveness
 from relay.core.moments import Ms, UnixMs
-from relay.core.outcome import Failure, Outcome, Refused, Shown, Unreachable
+from relay.core.outcome import Failure, Held, Outcome, Refused, Shown, Unreachable
+from relay.gateway.fitness import Fitness
 from relay.gateway.http import HttpDoor, Lost
-from relay.gateway.line import PROBE_PERMIT_MS, CoolOffCall, Line, Permit
+from relay.gateway.line import Line, Permit
 from relay.gateway.oauth import LoginProblem
+from relay.gateway.pace import CoolOffCall
 from relay.gateway.port import Capabilities, Health, HealthState, Hold
 from relay.gateway.probes import Probes
 from relay.gateway.wallet import Wallet
 from relay.settings.gateway import Gateway as GatewaySettings
-
-logger = logging.getLogger("relay.gateway")
 
 GENESYS_CLOUD = Capabilities(shows_paused=False, can_stop=False, message_clears=True)
 
@@ -39,7 +38,8 @@ ENDED = frozenset({400, 404, 409, 410})
 TRIAL_MS: Ms = 10_000.0
 MOST_MESSAGE_CHARS = 220  # so that the context id behind it is not cut off
 
-LACKS_PERMISSION = "missing."  # missing.any.permissions, missing.permissions
+MOST_CONVERSATION_BYTES = 4_194_304
+"""A conversation's answer has an entry for every message of it, some 200 bytes each: days of chat, and a bound."""
 
 MAY_TYPE = "conversation:message:create or conversation:webmessaging:create"
 MAY_LOOK = "conversation:communication:view"
@@ -63,7 +63,19 @@ LOOK_ADVICE = {
     429: ADVICE[429],
 }
 
-V = TypeVar("V")
+TOO_LARGE = Look(
+    Liveness.UNKNOWN,
+    why=Refused(
+        None,
+        "too_large",
+        message=f"the conversation's answer is longer than {MOST_CONVERSATION_BYTES // 1_048_576} MiB",
+        advice="send communicationId with the event: then there is no leg to look up",
+    ),
+)
+LATE = Unreachable(Failure.TIMEOUT, message="the agent's leg could not be looked up in time")
+
+SAME_ATTEMPT_MS: Ms = 500.0
+"""A look that found nothing out is believed by the call it was made for; the next attempt looks again."""
 
 
 class GenesysGateway:
@@ -83,18 +95,19 @@ class GenesysGateway:
         self._wallet = Wallet(name, settings, wall=wall)
         self._tokens = self._wallet.tokens
         api = HttpDoor(
-            settings.api_url, name=name, carriers=settings.carriers, allow_http=settings.allow_http
+            settings.api_url,
+            name=name,
+            carriers=settings.carriers,
+            allow_http=settings.allow_http,
+            key=settings.api_setting,
         )
         self._line = Line(
             api, self._tokens, permit=permit, cool_off=cool_off, wall=wall, advice=ADVICE, heard=with_context
         )
-        self._probes: Probes[Address] = Probes(name, self._ask)
-        self._legs: dict[Address, str] = {}
-        self._missed: dict[Address, Outcome] = {}
+        self._probes: Probes[Address, Look] = Probes(name, self._ask, fresh_ms=_fresh_ms)
         self._wall = wall
-        self._misfit: str | None = None
         self._has_trial = settings.probe_at_start and self._tokens.is_shared
-        self._trial: asyncio.Task[None] | None = None
+        self._fitness = Fitness(name, self._try_identity)
 
     @property
     def name(self) -> str:
@@ -108,12 +121,10 @@ class GenesysGateway:
         await self._wallet.start()
         await self._line.start()
         if self._has_trial:
-            self._trial = asyncio.create_task(self._try_identity(), name=f"gateway {self._name}: trial")
+            self._fitness.start()
 
     async def close(self) -> None:
-        if self._trial is not None:
-            self._trial.cancel()
-            await asyncio.wait({self._trial})
+        await self._fitness.close()
         await self._probes.close()
         await self._line.close()
         await self._wallet.close()
@@ -143,7 +154,7 @@ class GenesysGateway:
         if not isinstance(leg, str):
             return leg
         outcome = await self._tell(address, leg, wish, deadline_ms)
-        self._learn(address, outcome)
+        self._learn(address, leg, outcome)
         return outcome
 
     async def _tell(self, address: Address, leg: str, wish: Wish, deadline_ms: Ms) -> Outcome:
@@ -161,10 +172,11 @@ class GenesysGateway:
             },
         )
 
-    def _learn(self, address: Address, outcome: Outcome) -> None:
+    def _learn(self, address: Address, leg: str, outcome: Outcome) -> None:
+        if self._tokens.is_shared:  # else it is one agent's permission that is missing
+            self._fitness.learn(outcome)
         if isinstance(outcome, Shown):
-            self._misfit = None
-            self._probes.note(address, Liveness.LIVE)
+            self._probes.note(address, Look(Liveness.LIVE, leg))
         elif isinstance(outcome, Refused) and outcome.status in ENDED:
             self.forget(address)
 
@@ -173,63 +185,56 @@ class GenesysGateway:
     async def _leg(self, address: Address, deadline_ms: Ms) -> str | Outcome:
         """The communication to type on; looked up once where only the agent is named."""
         if address.communication_id is not None:
-            return address.communication_id
-        if address not in self._legs:
-            liveness = await self._probes.probe(address, deadline_ms=deadline_ms, patience_ms=TRIAL_MS)
-            if address not in self._legs:
-                return self._no_leg(address, liveness)
-        return self._legs[address]
-
-    def _no_leg(self, address: Address, liveness: Liveness) -> Outcome:
-        if liveness is Liveness.GONE:
-            return Refused(None, "inactive", advice="the conversation is over, or this agent is not in it")
-        self._probes.forget(address)  # what is remembered lacks the leg
-        too_slow = Unreachable(Failure.TIMEOUT, message="the agent's leg could not be looked up in time")
-        return self._missed.pop(address, too_slow)
+            seen = self._probes.recall(address)
+            is_ringing = seen is not None and seen.why is NOT_CONNECTED
+            return NOT_CONNECTED if is_ringing else address.communication_id
+        known = self._probes.last(address)
+        if known is not None and known.leg is not None:
+            return known.leg
+        self._line.begins()
+        look = await self._probes.probe(address, deadline_ms=deadline_ms, patience_ms=TRIAL_MS)
+        return LATE if look is None else look.leg or look.why or LATE
 
     async def probe(self, address: Address, *, deadline_ms: Ms) -> Liveness:
         if self._line.circuit_open or self.validate(address) is not None:
             return Liveness.UNKNOWN
-        return await self._probes.probe(address, deadline_ms=deadline_ms)
+        look = await self._probes.probe(address, deadline_ms=deadline_ms)
+        return Liveness.UNKNOWN if look is None else look.liveness
 
     def forget(self, address: Address) -> None:
         self._probes.forget(address)
-        self._legs.pop(address, None)
-        self._missed.pop(address, None)
 
-    async def _ask(self, address: Address, deadline_ms: Ms) -> Liveness:
-        # Without its leg nothing can be sent at all: such a question is worth waiting for a permit.
-        is_needed = address.communication_id is None and address not in self._legs
+    async def _ask(self, address: Address, deadline_ms: Ms) -> Look:
+        known = self._probes.last(address)
         answer = await self._line.ask(
             f"/api/v2/conversations/{path_segment(address.session_id)}",
             agent_user_id=address.agent_user_id,
             deadline_ms=deadline_ms,
-            patience_ms=TRIAL_MS if is_needed else PROBE_PERMIT_MS,
+            is_needed=address.communication_id is None and (known is None or known.leg is None),
+            most_bytes=MOST_CONVERSATION_BYTES,
         )
-        if not isinstance(answer, Answer) or not answer.is_success:
-            return self._not_found_out(address, answer)
-        liveness, leg = liveness_in(answer.status, answer.body, address), leg_of(answer.body, address)
-        if liveness is not Liveness.GONE and leg is not None and is_uuid(leg.communication_id):
-            _keep(self._legs, address, leg.communication_id)
-        return liveness
+        look, known = self._look(address, answer), self._probes.last(address)
+        is_blind = look.liveness is Liveness.UNKNOWN and look.why is not NOT_CONNECTED
+        # A leg that is known stays known, whatever came of looking whether it is still there.
+        return replace(look, leg=known.leg) if is_blind and known is not None and known.leg else look
 
-    def _not_found_out(self, address: Address, answer: Answer | Lost | LoginProblem | None) -> Liveness:
-        """Why, for whoever cannot do without; a conversation that is not there is an answer all the same."""
+    def _look(self, address: Address, answer: Answer | Lost | LoginProblem | Held) -> Look:
+        """A conversation that is not there is an answer, too."""
         match answer:
-            case Answer():
-                missed = outcome_of(with_context(answer), self._wall(), advice=LOOK_ADVICE)
-                _keep(self._missed, address, missed)
-                return liveness_in(answer.status, answer.body, address)
+            case Held():
+                return Look(Liveness.UNKNOWN, why=answer)
             case LoginProblem():
-                missed = Unreachable(
-                    Failure.LOGIN, answer.status, message=answer.message, advice=answer.reason
-                )
-                _keep(self._missed, address, missed)
+                message, advice = answer.message, answer.reason
+                missed = Unreachable(Failure.LOGIN, answer.status, message=message, advice=advice)
+                return Look(Liveness.UNKNOWN, why=missed)
             case Lost():
-                _keep(self._missed, address, Unreachable(answer.kind))
-            case None:
-                pass
-        return Liveness.UNKNOWN
+                return Look(Liveness.UNKNOWN, why=Unreachable(answer.kind))
+            case Answer() if answer.is_success:
+                return look_in(answer.body, address) if answer.is_whole else TOO_LARGE
+            case Answer():
+                liveness = liveness_in(answer.status, answer.body, address)
+                refusal = outcome_of(with_context(answer), self._wall(), advice=LOOK_ADVICE)
+                return Look(liveness, why=OVER if liveness is Liveness.GONE else refusal)
 
     # -- being asked -----------------------------------------------------------------------------------------
 
@@ -238,28 +243,16 @@ class GenesysGateway:
 
     def health(self) -> Health:
         health = self._line.health()
-        if health.state is not HealthState.DEGRADED and self._misfit is not None:
-            return Health(HealthState.DEGRADED, self._misfit)
+        if health.state is not HealthState.DEGRADED and self._fitness.misfit is not None:
+            return Health(HealthState.DEGRADED, self._fitness.misfit)
         return health
 
-    async def _try_identity(self) -> None:
-        """May this identity type at all? Asked once, about a conversation that does not exist.
-
-        Whether the platform takes a client's own token here is not documented. A permission that is named as missing
-        is the operator's to grant, and degrades the gateway; another 403 may be about the conversation, and is logged.
-        """
+    async def _try_identity(self) -> Outcome | None:
         deadline_ms = asyncio.get_running_loop().time() * 1000 + TRIAL_MS
         if not await self._permit(Rank.START, deadline_ms):
-            return
+            return None
         nowhere, wish = Address(str(uuid4())), Wish(Indicator.TYPING, 5000, Cause.DIRECT)
-        outcome = await self._tell(nowhere, str(uuid4()), wish, deadline_ms)
-        if not isinstance(outcome, Refused) or outcome.status != 403:
-            return
-        said = f' ("{outcome.message}")' if outcome.message else ""
-        seen = f"typing was answered 403{said}: {outcome.advice}"
-        if outcome.code.startswith(LACKS_PERMISSION):
-            self._misfit = seen
-        logger.warning("%s", seen, extra={"fields": {"gateway": self._name, "code": outcome.code}})
+        return await self._tell(nowhere, str(uuid4()), wish, deadline_ms)
 
 
 def payload(wish: Wish) -> dict[str, object]:
@@ -276,9 +269,5 @@ def with_context(answer: Answer) -> Answer:
     return Answer(answer.status, answer.headers, {**answer.body, "message": said}, answer.latency_ms)
 
 
-def _keep(table: dict[Address, V], address: Address, value: V) -> None:
-    """As many as sessions are remembered; the oldest make room."""
-    table.pop(address, None)
-    table[address] = value
-    if len(table) > MOST_SESSIONS:
-        del table[next(iter(table))]
+def _fresh_ms(look: Look) -> Ms:
+    return SAME_ATTEMPT_MS if look.liveness is Liveness.UNKNOWN else FRESH_FOR_MS[look.liveness]

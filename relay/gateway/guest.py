@@ -12,11 +12,12 @@ from relay import wire
 from relay.core.answer import Answer
 from relay.core.ids import is_id, is_uuid, path_segment
 from relay.core.indicator import Address, Wish
-from relay.core.liveness import Liveness, liveness_of
+from relay.core.liveness import FRESH_FOR_MS, Liveness, liveness_of
 from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import Outcome, Refused
 from relay.gateway.http import HttpDoor
-from relay.gateway.line import CoolOffCall, Line, Permit
+from relay.gateway.line import Line, Permit
+from relay.gateway.pace import CoolOffCall
 from relay.gateway.port import Capabilities, Health, Hold
 from relay.gateway.probes import Probes
 from relay.gateway.wallet import Wallet
@@ -55,14 +56,18 @@ class GuestGateway:
     ) -> None:
         self._name = name
         door = HttpDoor(
-            settings.api_url, name=name, carriers=settings.carriers, allow_http=settings.allow_http
+            settings.api_url,
+            name=name,
+            carriers=settings.carriers,
+            allow_http=settings.allow_http,
+            key=settings.api_setting,
         )
         self._wallet = Wallet(name, settings, wall=wall)
         advice = advice_for(settings.asked_scope)
         self._line = Line(
             door, self._wallet.tokens, permit=permit, cool_off=cool_off, wall=wall, advice=advice
         )
-        self._probes: Probes[str] = Probes(name, self._ask)
+        self._probes: Probes[str, Liveness] = Probes(name, self._ask, fresh_ms=FRESH_FOR_MS.__getitem__)
 
     @property
     def name(self) -> str:
@@ -107,7 +112,7 @@ class GuestGateway:
     async def probe(self, address: Address, *, deadline_ms: Ms) -> Liveness:
         if self._line.circuit_open or self.validate(address) is not None:
             return Liveness.UNKNOWN
-        return await self._probes.probe(address.session_id, deadline_ms=deadline_ms)
+        return await self._probes.probe(address.session_id, deadline_ms=deadline_ms) or Liveness.UNKNOWN
 
     def forget(self, address: Address) -> None:
         self._probes.forget(address.session_id)

@@ -21,7 +21,7 @@ from relay.core.outcome import Failure
 from relay.errors import SettingsError
 
 MOST_BODY_BYTES = 65_536
-"""An error body is a few hundred; more is not read, and its connection is not used again."""
+"""Unless a call allows more: an error body is a few hundred. The rest is not read, nor the connection used again."""
 
 KEEPALIVE_S = 15.0
 """Shorter than any common load balancer's idle limit, so that a request seldom meets a closing connection."""
@@ -38,8 +38,8 @@ class Lost:
 class HttpDoor:
     """One platform's connections: kept alive, no cookies, no redirects, no proxies from the environment.
 
-    `carriers` calls at once never wait for a connection. Raises SettingsError, which names the setting `key`, for a
-    base URL that would send a secret in clear: https is needed, unless the host is loopback or `allow_http`.
+    `carriers` calls at once never wait for a connection. `key` is the setting that names the host. Raises SettingsError
+    for a base URL that would send a secret in clear: https is needed, unless the host is loopback or `allow_http`.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class HttpDoor:
         problem = base_url_problem(base_url, allow_http=allow_http)
         if problem is not None:
             raise SettingsError(f"gateways.{name}.{key}: {problem}")
+        self.key = key
         self._base = base_url.rstrip("/")
         self._carriers = carriers
         self._session: aiohttp.ClientSession | None = None
@@ -56,8 +57,8 @@ class HttpDoor:
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
-            # Twice the carriers: log-ins and probes run beside them, and nothing queues inside the pool, whose
-            # waiting room is not fair.
+            # Twice the carriers: probes run beside them, some of which nobody waits for any more, and nothing queues
+            # inside the pool, whose waiting room is not fair.
             connector=aiohttp.TCPConnector(limit=2 * self._carriers, keepalive_timeout=KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -73,7 +74,14 @@ class HttpDoor:
             self._session = None
 
     async def call(
-        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b"", deadline_ms: Ms
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        deadline_ms: Ms,
+        most_bytes: int = MOST_BODY_BYTES,
     ) -> Answer | Lost:
         """One request; `path` begins with `/` and is percent-encoded already. Never raises for the network."""
         if self._session is None:
@@ -93,10 +101,11 @@ class HttpDoor:
                     trace_request_ctx=sent,
                 ) as response,
             ):
-                read = await _read_capped(response)
-                # The latency ends with the headers' arrival for a body that is cut; the status is what counts.
+                read = await _read_capped(response, most_bytes)
                 latency_ms = (loop.time() - began) * 1000
-                return Answer(response.status, response.headers, _json_object(read), latency_ms)
+                is_whole = len(read) <= most_bytes
+                known = _json_object(read) if is_whole else {}
+                return Answer(response.status, response.headers, known, latency_ms, is_whole=is_whole)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as why:
             # ValueError: aiohttp's word for an answer it cannot parse.
             return Lost(_kind_of(why, was_sent=sent.was_sent), was_sent=sent.was_sent)
@@ -125,14 +134,15 @@ async def _note_sent(
     context.trace_request_ctx.was_sent = True
 
 
-async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
+async def _read_capped(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """The body, or a little more than `most_bytes` of it."""
     read = bytearray()
     async for chunk in response.content.iter_any():
         read += chunk
-        if len(read) > MOST_BODY_BYTES:
+        if len(read) > most_bytes:
             response.close()
             break
-    return bytes(read[:MOST_BODY_BYTES])
+    return bytes(read)
 
 
 def _json_object(body: bytes) -> Mapping[str, object]:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from relay.core.moments import UnixMs
 from relay.gateway.genesys import GENESYS_CLOUD, GenesysGateway
 from relay.gateway.guest import GUEST_API, GuestGateway
-from relay.gateway.line import CoolOffCall, Permit
+from relay.gateway.line import Permit
+from relay.gateway.pace import CoolOffCall
 from relay.gateway.port import Capabilities, Gateway
 from relay.settings.gateway import Gateway as GatewaySettings
 

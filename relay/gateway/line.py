@@ -1,6 +1,6 @@
 """One identity's line to its platform: a bearer on every call, a circuit, a cool-off gate, one word on its health.
 
-    tell: token ─► POST ─► Outcome ─┬─► circuit, cool-off gate, the platform's own count of our calls
+    tell: token ─► POST ─► Outcome ─┬─► circuit, pace
                                     └─► token source (401)
     ask:  token ─► permit ─► GET ─► Answer
 
@@ -12,17 +12,27 @@ it was given.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
-from relay.core.allowance import pause_ms
 from relay.core.answer import Answer, outcome_of
 from relay.core.breaker import Breaker
-from relay.core.cooloff import CoolOffGate
-from relay.core.indicator import Rank, Wish, rank_of
+from relay.core.indicator import Indicator, Rank, Wish
 from relay.core.moments import Ms, UnixMs
-from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.outcome import (
+    CoolOff,
+    Expired,
+    Failure,
+    Held,
+    Outcome,
+    Refused,
+    Shown,
+    Unauthorised,
+    Unreachable,
+)
 from relay.core.token import Token
-from relay.gateway.http import HttpDoor, Lost
+from relay.gateway.http import MOST_BODY_BYTES, HttpDoor, Lost
 from relay.gateway.oauth import LoginProblem, Tokens, TokenSource
+from relay.gateway.pace import CoolOffCall, Pace
 from relay.gateway.port import Health, HealthState, Hold
 
 logger = logging.getLogger("relay.gateway")
@@ -30,11 +40,14 @@ logger = logging.getLogger("relay.gateway")
 PROBE_PERMIT_MS: Ms = 20
 """A probe takes a permit that is free. Where the budget is short, it is the indicators that are worth it."""
 
+LEAST_CALL_MS: Ms = 500
+"""A permit that comes later before a call's deadline buys nothing: there is no time left for an answer."""
+
+COOLING = "not sent: the platform asked to wait"
+NO_PERMIT = Held(1000, "not sent: no request was left of rate_per_minute to look the session up")
+
 Permit = Callable[[Rank, Ms], Awaitable[bool]]
 """`permit(rank, deadline_ms)` takes one request from the identity's budget, or says there was none in time."""
-
-CoolOffCall = Callable[[Ms], None]
-"""`cool_off(until_ms)` closes the gate of the identity's budget."""
 
 
 class Line:
@@ -54,12 +67,11 @@ class Line:
         self._door = door
         self._tokens = tokens
         self._permit = permit
-        self._cool_off = cool_off
         self._wall = wall
         self._advice = advice
         self._heard = heard
         self._breaker = Breaker()
-        self._gate = CoolOffGate()
+        self._pace = Pace(is_shared=tokens.is_shared, cool_off=cool_off, wall=wall)
         self._rejected: tuple[TokenSource, Token, str] | None = None
 
     async def start(self) -> None:
@@ -86,25 +98,44 @@ class Line:
         if isinstance(held, LoginProblem):
             return Unreachable(Failure.LOGIN, held.status, message=held.message, advice=held.reason)
         source, token = held
-        cooling_ms = self._gate.wait_ms(self._now())
+        cooling_ms = self._pace.wait_ms(agent_user_id)
         if cooling_ms > 0:  # closed by another call's answer, since `held_by` was asked
-            return CoolOff(None, cooling_ms, message="not sent: the platform asked to wait")
+            return Held(cooling_ms, COOLING)
         if logger.isEnabledFor(logging.DEBUG):
             age_s = round((self._now() - token.fetched_at) / 1000, 1)
             logger.debug("typing call", extra={"fields": {**fields, "token_age_s": age_s}})
         self._breaker.called(self._now())
-        answer = await self._door.call(
-            "POST", path, headers=_headers(token), body=body, deadline_ms=deadline_ms
+        answer = await self._exchange(
+            "POST", path, token, body=body, agent_user_id=agent_user_id, deadline_ms=deadline_ms
         )
         if isinstance(answer, Lost):
             self._breaker.failed(self._now())
             return Unreachable(answer.kind, is_unknown=answer.was_sent)
-        self._heed(answer)
-        outcome = outcome_of(self._heard(_without(token, answer)), self._wall(), advice=self._advice)
-        if isinstance(outcome, Unauthorised):
-            return await self._after_401(outcome, source, token, deadline_ms)
+        outcome = outcome_of(self._heard(answer), self._wall(), advice=self._advice)
         self._learn(outcome, source, token)
+        if answer.status == 401 and await self._is_cured(answer, source, token, deadline_ms):
+            return Expired()
         return outcome
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        token: Token,
+        *,
+        body: bytes = b"",
+        agent_user_id: str | None,
+        deadline_ms: Ms,
+        most_bytes: int = MOST_BODY_BYTES,
+    ) -> Answer | Lost:
+        """One request and what every answer has in common: no token in its words, and its wish for a slower pace."""
+        answer = await self._door.call(
+            method, path, headers=_headers(token), body=body, deadline_ms=deadline_ms, most_bytes=most_bytes
+        )
+        if isinstance(answer, Lost):
+            return answer
+        self._pace.heed(answer, agent_user_id)
+        return _without(token, answer)
 
     async def _bearer(
         self, agent_user_id: str | None, deadline_ms: Ms
@@ -115,43 +146,30 @@ class Line:
         token = await source.bearer(deadline_ms=deadline_ms)
         return token if isinstance(token, LoginProblem) else (source, token)
 
-    async def _after_401(
-        self, outcome: Unauthorised, source: TokenSource, token: Token, deadline_ms: Ms
-    ) -> Outcome:
-        self._breaker.succeeded()
+    async def _is_cured(self, answer: Answer, source: TokenSource, token: Token, deadline_ms: Ms) -> bool:
+        """True if a 401 has led to a newer token; else it is the health's to tell of."""
         if await source.renewed(token, deadline_ms=deadline_ms):
-            return Expired()
-        self._rejected = source, token, outcome.message
-        return outcome
+            return True
+        self._rejected = source, token, answer.message
+        return False
 
     def _learn(self, outcome: Outcome, source: TokenSource, token: Token) -> None:
         match outcome:
             case Shown():
                 self._breaker.succeeded()
                 source.accepted(token)
-            case CoolOff():
-                self._wait(outcome)
+            case CoolOff(status=503):
+                pass  # neither a failure of the way there nor a proof of it
             case Unreachable():
                 self._breaker.failed(self._now())
-            case Refused() | Expired() | Unauthorised():
+            case CoolOff() | Held() | Refused() | Expired() | Unauthorised():
                 self._breaker.succeeded()
 
-    def _wait(self, outcome: CoolOff) -> None:
-        if outcome.status == 429:
-            self._breaker.succeeded()
-        if outcome.for_session or outcome.wait_ms is None:
-            return
-        until = self._now() + outcome.wait_ms
-        self._gate.close(until)
-        self._cool_off(until)
-
-    def _heed(self, answer: Answer) -> None:
-        """Go slower before the platform has to say so; what is under way goes on."""
-        wait_ms = pause_ms(answer.headers)
-        if wait_ms > 0:
-            self._cool_off(self._now() + wait_ms)
-
     # -- asking ----------------------------------------------------------------------------------------------
+
+    def begins(self) -> None:
+        """An indicator is on its way whose call needs a look-up first: while the circuit is open, the period's trial."""
+        self._breaker.called(self._now())
 
     async def ask(
         self,
@@ -159,32 +177,51 @@ class Line:
         *,
         agent_user_id: str | None = None,
         deadline_ms: Ms,
-        patience_ms: Ms = PROBE_PERMIT_MS,
-    ) -> Answer | Lost | LoginProblem | None:
-        """The platform's answer; None if there was no permit within `patience_ms`. A 401 is cured once.
+        is_needed: bool = False,
+        most_bytes: int = MOST_BODY_BYTES,
+    ) -> Answer | Lost | LoginProblem | Held:
+        """The platform's answer; Held if there was no permit for it. A 401 is cured once.
 
-        The circuit is the typing call's alone: a working GET must not hide its fall.
+        `is_needed`: nothing can be told without it. It waits for a permit as an indicator does, and its failure is one
+        of the circuit's; its success is not, since a working GET must not hide the fall of the typing call.
         """
-        for _ in range(2):
+        is_second = False
+        while True:
             held = await self._bearer(agent_user_id, deadline_ms)
             if isinstance(held, LoginProblem):
                 return held
-            if not await self._permit(Rank.START, min(deadline_ms, self._now() + patience_ms)):
-                return None
+            cooling_ms = self._pace.wait_ms(agent_user_id)
+            if cooling_ms > 0:
+                return Held(cooling_ms, COOLING)
+            if not await self._may_ask(deadline_ms, is_needed=is_needed):
+                return NO_PERMIT
             source, token = held
-            answer = await self._door.call("GET", path, headers=_headers(token), deadline_ms=deadline_ms)
-            if isinstance(answer, Lost):
-                return answer
-            if answer.status != 401 or not await source.renewed(token, deadline_ms=deadline_ms):
-                self._heed(answer)
-                self._wait_if_asked(answer)
-                return answer
-        return None
+            answer = await self._exchange(
+                "GET",
+                path,
+                token,
+                agent_user_id=agent_user_id,
+                deadline_ms=deadline_ms,
+                most_bytes=most_bytes,
+            )
+            if isinstance(answer, Lost) or answer.status != 401:
+                break
+            if not await self._is_cured(answer, source, token, deadline_ms) or is_second:
+                break
+            is_second = True
+        if is_needed and self._is_failure(answer):
+            self._breaker.failed(self._now())
+        return answer
 
-    def _wait_if_asked(self, answer: Answer) -> None:
-        outcome = outcome_of(answer, self._wall(), advice={})
-        if isinstance(outcome, CoolOff):
-            self._wait(outcome)
+    async def _may_ask(self, deadline_ms: Ms, *, is_needed: bool) -> bool:
+        if is_needed:
+            return await self._permit(Rank.START, deadline_ms - LEAST_CALL_MS)
+        return await self._permit(Rank.PAUSE, min(deadline_ms, self._now() + PROBE_PERMIT_MS))
+
+    def _is_failure(self, answer: Answer | Lost) -> bool:
+        return isinstance(answer, Lost) or isinstance(
+            outcome_of(answer, self._wall(), advice={}), Unreachable
+        )
 
     # -- being asked -----------------------------------------------------------------------------------------
 
@@ -194,26 +231,23 @@ class Line:
 
     def held_by(self, wish: Wish) -> Hold | None:
         now = self._now()
-        if self._gate.wait_ms(now) > 0:
+        if self._pace.wait_ms() > 0:
             return Hold.COOLING
-        is_stop = rank_of(wish) is Rank.STOP
+        is_stop = wish.indicator is Indicator.STOPPED
         return None if is_stop or self._breaker.admits(now) else Hold.CIRCUIT_OPEN
 
     def health(self) -> Health:
-        cooling_ms = self._gate.wait_ms(self._now())
         if self._tokens.problem is not None:
             return Health(HealthState.DEGRADED, self._tokens.problem.reason)
         rejected = self._rejection()
         if rejected is not None:
             return Health(HealthState.DEGRADED, rejected)
         if self._breaker.is_open:
-            reason = (
-                f"{self._breaker.failures} calls in a row failed; one is tried every 10 s: check base_url"
-            )
+            seen = f"{self._breaker.failures} calls in a row failed; one is tried every 10 s"
+            reason = f"{seen}: look at the platform's status page, and check {self._door.key}"
             return Health(HealthState.CIRCUIT_OPEN, reason)
-        if cooling_ms > 0:
-            return Health(HealthState.COOLING, f"the platform asked to wait {cooling_ms / 1000:.1f} s more")
-        return Health(HealthState.OK)
+        waits = self._pace.reason()
+        return Health(HealthState.COOLING if waits else HealthState.OK, waits)
 
     def _rejection(self) -> str | None:
         """Of the token everybody uses; one agent's rejected token is that agent's trouble."""
@@ -237,9 +271,10 @@ def _headers(token: Token) -> dict[str, str]:
 
 
 def _without(token: Token, answer: Answer) -> Answer:
-    """`answer` with the token struck from the platform's message: some platforms quote what they reject."""
-    message = answer.body.get("message")
-    if not isinstance(message, str) or token.secret not in message:
-        return answer
-    body = {**answer.body, "message": message.replace(token.secret, "…")}
-    return Answer(answer.status, answer.headers, body, answer.latency_ms)
+    """`answer` with the token struck from the platform's words: some platforms quote what they reject."""
+    quoting = {
+        name: said.replace(token.secret, "…")
+        for name, said in answer.body.items()
+        if isinstance(said, str) and token.secret in said
+    }
+    return replace(answer, body={**answer.body, **quoting}) if quoting else answer

@@ -3,7 +3,8 @@
 import asyncio
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Literal
 from urllib.parse import quote_plus, urlencode
 
 from relay.core.answer import Answer, wait_asked
@@ -11,6 +12,9 @@ from relay.core.moments import Ms, UnixMs
 from relay.core.token import life_of
 from relay.gateway.http import HttpDoor, Lost
 from relay.gateway.oauth import Granted, LoginProblem
+
+CredentialsForm = Literal["form", "basic", "raw_basic"]
+"""In the body, or as HTTP Basic: form-encoded inside (RFC 6749), or as they are."""
 
 LOGIN_TIMEOUT_MS: Ms = 10_000.0
 """A log-in's own deadline; its callers wait no longer than theirs."""
@@ -29,13 +33,13 @@ class ClientLogin:
         client_id: str,
         client_secret: str,
         scope: str,
-        is_basic: bool,
+        form: CredentialsForm,
         wall: Callable[[], UnixMs],
     ) -> None:
         self._door = door
         self._scope = scope
         self._secret = _secret_forms(client_id, client_secret)
-        self._headers, self._body = _login_request(client_id, client_secret, scope, is_basic=is_basic)
+        self._headers, self._body = _login_request(client_id, client_secret, scope, form)
         self._wall = wall
 
     async def __call__(self) -> Granted | LoginProblem:
@@ -47,8 +51,11 @@ class ClientLogin:
             deadline_ms=asyncio.get_running_loop().time() * 1000 + LOGIN_TIMEOUT_MS,
         )
         return granted(answer) or problem_of(
-            answer, self._wall(), secret=self._secret, advice=lambda seen: _login_advice(seen, self._scope)
+            answer, self._wall(), key=self._door.key, secret=self._secret, advice=self._advice
         )
+
+    def _advice(self, seen: Answer) -> str:
+        return _login_advice(seen, self._scope, self._door.key)
 
 
 def granted(answer: Answer | Lost) -> Granted | None:
@@ -65,11 +72,19 @@ def is_token(token: object) -> bool:
 
 
 def problem_of(
-    answer: Answer | Lost, wall: UnixMs, *, secret: re.Pattern[str] | None, advice: Callable[[Answer], str]
+    answer: Answer | Lost,
+    wall: UnixMs,
+    *,
+    key: str,
+    secret: re.Pattern[str] | None,
+    advice: Callable[[Answer], str],
 ) -> LoginProblem:
-    """Why an answer brought no token; what `secret` matches is struck out of the other side's words."""
+    """Why an answer brought no token; what `secret` matches is struck out of the other side's words.
+
+    `key` is the setting that names the other side.
+    """
     if isinstance(answer, Lost):
-        return LoginProblem(f"{answer.kind.value} failure; check base_url and the way to it")
+        return LoginProblem(f"{answer.kind.value} failure; check {key} and the way to it")
     is_refusal = answer.status < 500 and answer.status not in {408, 429}
     return LoginProblem(
         advice(answer),
@@ -80,32 +95,41 @@ def problem_of(
     )
 
 
+def any_of(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    """Matches each of them, as it is and as a form carries it; None if there is nothing to keep."""
+    forms = {form for secret in secrets if secret for form in (secret, quote_plus(secret))}
+    longest_first = sorted(forms, key=len, reverse=True)
+    # %2b is as good as %2B
+    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if forms else None
+
+
 def _login_request(
-    client_id: str, client_secret: str, scope: str, *, is_basic: bool
+    client_id: str, client_secret: str, scope: str, form: CredentialsForm
 ) -> tuple[dict[str, str], bytes]:
     headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
-    form = {"grant_type": "client_credentials"}
-    if is_basic:
-        headers["authorization"] = f"Basic {_basic(client_id, client_secret)}"
-    else:
-        form |= {"client_id": client_id, "client_secret": client_secret}
+    fields = {"grant_type": "client_credentials"}
+    match form:
+        case "form":
+            fields |= {"client_id": client_id, "client_secret": client_secret}
+        case "basic":  # RFC 6749 section 2.3.1: form-encoded first, so that a colon in the id cannot end it
+            headers["authorization"] = f"Basic {_basic(quote_plus(client_id), quote_plus(client_secret))}"
+        case "raw_basic":
+            headers["authorization"] = f"Basic {_basic(client_id, client_secret)}"
     if scope:
-        form["scope"] = scope
-    return headers, urlencode(form).encode()
+        fields["scope"] = scope
+    return headers, urlencode(fields).encode()
 
 
 def _basic(client_id: str, client_secret: str) -> str:
-    # RFC 6749 section 2.3.1: form-encoded first, so that a colon in the id cannot end it.
-    return b64encode(f"{quote_plus(client_id)}:{quote_plus(client_secret)}".encode()).decode()
+    return b64encode(f"{client_id}:{client_secret}".encode()).decode()
 
 
 def _secret_forms(client_id: str, client_secret: str) -> re.Pattern[str] | None:
-    """Matches the secret as it is and as either request carries it; None if there is nothing to keep."""
+    """Matches the secret as it is and as any request carries it."""
     if not client_secret:
         return None
-    forms = {client_secret, quote_plus(client_secret), _basic(client_id, client_secret)}
-    longest_first = sorted(forms, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)  # %2b is as good as %2B
+    encoded = _basic(quote_plus(client_id), quote_plus(client_secret))
+    return any_of((client_secret, _basic(client_id, client_secret), encoded))
 
 
 def _error_text(answer: Answer, secret: re.Pattern[str] | None) -> str:
@@ -122,27 +146,33 @@ def _error_text(answer: Answer, secret: re.Pattern[str] | None) -> str:
 
 
 ADVICE_OF_ERROR = {
-    "invalid_scope": "grant the scope {scope} to the OAuth client",
+    "invalid_scope": "{grant}",
     "unauthorized_client": "allow the client credentials grant for the OAuth client",
     "unsupported_grant_type": "allow the client credentials grant for the OAuth client",
 }
 ADVICE_OF_STATUS = {
-    200: "the answer holds no usable access_token; check base_url",
+    200: "the answer holds no usable access_token; check {key}",
     400: "check client id and secret",
     401: "check client id and secret",
-    403: "grant the scope {scope} to the OAuth client",
-    404: "check base_url: it has no /oauth/token",
+    403: "{grant}",
+    404: "check {key}: there is no /oauth/token",
     429: "the platform asks to wait; nothing needs doing unless it lasts",
 }
 ADVICE_OF_CLASS = {
     2: ADVICE_OF_STATUS[200],
-    3: "set base_url to its final address: redirects are not followed with credentials",
-    4: "check base_url and the OAuth client's settings",
+    3: "check {key}: redirects are not followed with credentials, so the final address is wanted",
+    4: "check {key} and the OAuth client's settings",
 }
 
 
-def _login_advice(answer: Answer, scope: str) -> str:
+def _login_advice(answer: Answer, scope: str, key: str) -> str:
     error, status = answer.body.get("error"), answer.status
     advice = ADVICE_OF_ERROR.get(error) if isinstance(error, str) else None
     advice = advice or ADVICE_OF_STATUS.get(status) or ADVICE_OF_CLASS.get(status // 100)
-    return (advice or "the platform's log-in fails; it is tried again by itself").format(scope=scope)
+    grant = (
+        f"grant the scope {scope} to the OAuth client"
+        if scope
+        else "give the OAuth client a role, or set scope"
+    )
+    told = advice or "the platform's log-in fails; it is tried again by itself"
+    return told.format(grant=grant, key=key)

@@ -24,7 +24,7 @@ class Capabilities:
 class HealthState(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"  # no token can be had, or the platform rejects the one we were given
-    COOLING = "cooling"  # the platform asked everybody to wait
+    COOLING = "cooling"  # the platform asked everybody to wait, or counts our calls near their limit
     CIRCUIT_OPEN = "circuit_open"
 
 
@@ -80,7 +80,8 @@ class Gateway(Protocol):
 
         `Expired` means that nothing was shown and a new token is in hand: choose the payload again, take another
         permit and call once more inside the same deadline. A second `Expired` is to be read as `Unauthorised`.
-        `CoolOff` without a status: everybody was asked to wait after `held_by` had been asked; nothing was sent.
+        `Held`: nothing was sent, as everybody was asked to wait after `held_by` had been asked, or no request was left
+        of the budget for what has to be known first, or the other end is not there yet.
         """
         ...
 

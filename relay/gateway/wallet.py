@@ -49,11 +49,11 @@ class Wallet:
     def _login(self) -> ClientLogin:
         client_id, client_secret = self._settings.credentials
         return ClientLogin(
-            self._door(self._settings.auth_url, "login_url"),
+            self._door(self._settings.auth_url, self._settings.auth_setting),
             client_id=client_id,
             client_secret=client_secret,
             scope=self._settings.asked_scope,
-            is_basic=self._settings.logs_in_by_header,
+            form=self._settings.credentials_form,
             wall=self._wall,
         )
 

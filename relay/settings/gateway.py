@@ -67,6 +67,16 @@ class Gateway(Section):
         return self.login_url or (self.api_url if is_one_host else f"https://login.{self.region}")
 
     @property
+    def api_setting(self) -> str:
+        """What an operator changes to change `api_url`."""
+        return "region" if self.base_url is None else "base_url"
+
+    @property
+    def auth_setting(self) -> str:
+        """What an operator changes to change `auth_url`."""
+        return self.api_setting if self.login_url is None else "login_url"
+
+    @property
     def credentials(self) -> tuple[str, str]:
         """Client id and secret; empty where agents' tokens are used."""
         secret = "" if self.client_secret is None else self.client_secret.get_secret_value()
@@ -77,8 +87,11 @@ class Gateway(Section):
         return ("messaging:guest:write" if self.kind == "guest" else "") if self.scope is None else self.scope
 
     @property
-    def logs_in_by_header(self) -> bool:
-        return (self.token_auth or ("form" if self.kind == "guest" else "basic")) == "basic"
+    def credentials_form(self) -> Literal["form", "basic", "raw_basic"]:
+        """`basic`: form-encoded inside, as RFC 6749 has it; `raw_basic`: as they are, as Genesys' own SDKs do."""
+        if (self.token_auth or ("form" if self.kind == "guest" else "basic")) == "form":
+            return "form"
+        return "basic" if self.kind == "guest" else "raw_basic"
 
     def timings(self, section: Timings) -> Timings:
         """This gateway's, where `section` is what `[typing]` says."""

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 from relay.core.moments import Ms
-from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.outcome import (
+    CoolOff,
+    Expired,
+    Failure,
+    Held,
+    Outcome,
+    Refused,
+    Shown,
+    Unauthorised,
+    Unreachable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,11 @@ def unauthorised(after_ms: Ms = 0) -> Answer:
 
 def expired(after_ms: Ms = 0) -> Answer:
     return Answer(Expired(), after_ms)
+
+
+def held(wait_ms: Ms, *, after_ms: Ms = 0) -> Answer:
+    """Not sent at all; the machine's books have it as a sending that nobody saw."""
+    return Answer(Held(wait_ms), after_ms)
 
 
 def refused(after_ms: Ms = 0, code: str = "not_found") -> Answer:

@@ -12,6 +12,7 @@ from tests.core.answers import (
     accepted,
     cool_off,
     expired,
+    held,
     refused,
     script,
     server_error,
@@ -310,6 +311,17 @@ def test_a_direct_order_survives_an_expired_token() -> None:
     machine.order(PAUSED, at=0)
     machine.finish()
     assert machine.told() == ["0 paused", "50 paused"]
+
+
+# What was held.
+
+
+def test_what_was_held_costs_no_try_and_is_decided_afresh_after_the_wait() -> None:
+    machine = thinking(exact(held(1000, after_ms=50)))
+    machine.run_until(2000)
+    assert machine.told() == ["300 typing", "1350 typing"]
+    assert machine.sent[1].settled is not None
+    assert machine.sent[1].settled.attempts == 1
 
 
 # MUTE.

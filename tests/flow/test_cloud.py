@@ -11,6 +11,7 @@ from relay.core.activity import Kind
 from relay.core.indicator import Indicator
 from relay.core.moments import Ms
 from relay.errors import Rejected
+from relay.sandbox.chaos import Forced
 from relay.sandbox.traces import generated_trace
 from tests.flow.cloud import Cloudy, cloudy, darkness, most_in_a_minute
 from tests.gateway.rig import CALM, now_ms
@@ -89,22 +90,70 @@ async def test_forty_busy_conversations_share_one_client_fairly_and_provoke_no_4
         assert sum(calls) >= 0.9 * (2 * 280 - 40)
 
 
-async def test_a_first_key_waits_for_no_more_than_one_turn_of_the_others() -> None:
+async def test_a_first_key_goes_before_the_displays_of_those_who_type_on() -> None:
+    """Escaped because a display that had lapsed was a first typing too, and with forty of them all had lapsed."""
     async with cloudy() as it:
         for number in range(1, 42):
             it.conversation(number)
-        for _ in range(40):
-            for number in range(1, 41):
-                it.type(number)
-            await asyncio.sleep(0.5)
+        busy = asyncio.create_task(forty_busy(it), name="forty who type on")
+        await asyncio.sleep(20)
         asked_at = now_ms() - it.began
         it.type(41)
-        await asyncio.sleep(15)
-        waited = it.shown_at(41)[0] - asked_at
-        others = [
-            at for number in range(1, 41) for at in it.shown_at(number) if asked_at < at < asked_at + waited
-        ]
-        assert len(others) <= 40
+        await asyncio.sleep(10)
+        busy.cancel()
+        first = it.shown_at(41)[0]
+        others = [at for number in range(1, 41) for at in it.shown_at(number) if asked_at < at < first]
+        assert first - asked_at < 1000
+        assert len(others) <= 2
+
+
+async def test_forty_first_keys_at_once_wait_their_turn_and_none_is_booked_as_a_failure() -> None:
+    """Escaped because a look-up without a permit was told as one without an answer, and cost one of three tries."""
+    async with cloudy() as it:
+        for number in range(1, 41):
+            it.conversation(number)
+            it.type(number)
+        for _ in range(40):
+            await asyncio.sleep(0.5)
+            for number in range(1, 41):
+                it.type(number)
+        assert all(it.shown_at(number) for number in range(1, 41))
+        assert {fact.success for fact in it.broadcasts()} == {True}
+
+
+async def test_a_platform_that_answers_no_lookup_is_asked_once_in_ten_seconds() -> None:
+    async with cloudy() as it:
+        it.platform.mischief.force(*[Forced(on="session", status=503)] * 1000)
+        for _ in range(60):
+            for number in range(1, 31):
+                it.type(number)
+            await asyncio.sleep(0.5)
+        assert (
+            it.platform.cloud.reads <= 16 + 3
+        )  # those under way when the circuit opened, then one each 10 s
+        assert len(it.broadcasts()) <= it.platform.cloud.reads
+        assert set(it.suppressed()) == {"breaker_open"}
+
+
+async def test_an_order_for_an_agent_whose_leg_rings_is_told_when_to_come_again() -> None:
+    async with cloudy() as it:
+        it.conversation().legs[1].state = "alerting"
+        with pytest.raises(Rejected, match="not connected yet") as caught:
+            await it.orders.broadcast(
+                ("cloud", it.address().session_id),
+                it.address(),
+                indicator=Indicator.TYPING,
+                duration_ms=5000,
+                source="desk",
+            )
+        assert (caught.value.status, caught.value.retry_after_s) == (429, 4.5)
+
+
+async def forty_busy(it: Cloudy) -> None:
+    while True:
+        for number in range(1, 41):
+            it.type(number)
+        await asyncio.sleep(0.5)
 
 
 async def test_a_pause_and_a_stop_are_told_to_trackers_and_lapse_on_the_platform() -> None:

@@ -32,6 +32,11 @@ class CloudRig:
     conversation: Conversation
 
     @property
+    def statuses(self) -> list[int]:
+        """Of the typing calls that reached the platform."""
+        return [arrival.status for arrival in self.platform.arrivals]
+
+    @property
     def by_leg(self) -> Address:
         return Address(self.conversation.id, None, self.conversation.legs[1].communication_id)
 

@@ -4,7 +4,17 @@ import logging
 import pytest
 
 from relay.core.indicator import Address, Cause, Indicator, Rank, Wish
-from relay.core.outcome import CoolOff, Expired, Failure, Outcome, Refused, Shown, Unauthorised, Unreachable
+from relay.core.outcome import (
+    CoolOff,
+    Expired,
+    Failure,
+    Held,
+    Outcome,
+    Refused,
+    Shown,
+    Unauthorised,
+    Unreachable,
+)
 from relay.gateway.guest import payload
 from relay.gateway.port import HealthState, Hold, Liveness
 from relay.sandbox.chaos import Forced
@@ -94,8 +104,7 @@ async def test_a_call_that_had_its_permit_before_the_gate_closed_is_not_sent() -
         await answered(it, 429, headers={"retry-after": "5"})
         await asyncio.sleep(1)
         outcome = await it.show(2)
-        assert isinstance(outcome, CoolOff)
-        assert outcome.status is None
+        assert isinstance(outcome, Held)
         assert outcome.wait_ms == pytest.approx(4000, abs=5)
         assert len(it.platform.arrivals) == 1
 
@@ -122,9 +131,7 @@ async def test_a_gate_that_closes_while_a_call_waits_for_its_token_keeps_the_cal
         await asyncio.sleep(0.1)
         rejected = asyncio.create_task(it.show(3))
         await asyncio.sleep(0.1)
-        outcome = await it.show(4)
-        assert isinstance(outcome, CoolOff)
-        assert outcome.status is None
+        assert isinstance(await it.show(4), Held)
         assert (await limited).status == 429
         assert await rejected == Expired()
         assert len(it.platform.arrivals) == 3
@@ -337,7 +344,7 @@ async def test_a_live_answer_serves_for_thirty_seconds_and_costs_one_permit() ->
         for _ in range(29):
             await probed(it)
             await asyncio.sleep(1)
-        assert (it.platform.probes, it.permits) == (1, [Rank.START])
+        assert (it.platform.probes, it.permits) == (1, [Rank.PAUSE])
         await asyncio.sleep(2)
         await probed(it)
         assert it.platform.probes == 2

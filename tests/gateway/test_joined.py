@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from relay.core.indicator import Address, Rank, SessionKey
-from relay.core.outcome import CoolOff, Expired, Outcome, Shown
+from relay.core.outcome import CoolOff, Expired, Held, Outcome, Shown
 from relay.gateway.guest import GuestGateway
 from relay.gateway.port import Hold
 from relay.gateway.throttle import Throttle
@@ -124,7 +124,7 @@ async def test_a_herd_under_a_429_waits_together_and_nobody_counts_as_shown() ->
         await asyncio.sleep(4)
         # Only the calls that were under way when the first answer came.
         assert len(it.platform.arrivals) <= 16
-        assert all(isinstance(outcome, CoolOff) for _, outcome in it.outcomes)
+        assert all(isinstance(outcome, CoolOff | Held) for _, outcome in it.outcomes)
 
 
 async def test_nothing_at_all_reaches_the_platform_before_retry_after_is_over() -> None:

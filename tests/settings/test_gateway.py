@@ -41,8 +41,17 @@ def test_a_region_is_a_domain_and_nothing_else(region: str) -> None:
 
 def test_each_kind_logs_in_as_its_platform_wants() -> None:
     guest, cloud = gateway(**CLIENT), gateway(**CLOUD)
-    assert (guest.logs_in_by_header, guest.asked_scope) == (False, "messaging:guest:write")
-    assert (cloud.logs_in_by_header, cloud.asked_scope) == (True, "")
+    assert (guest.credentials_form, guest.asked_scope) == ("form", "messaging:guest:write")
+    assert (cloud.credentials_form, cloud.asked_scope) == ("raw_basic", "")
+    assert gateway(**CLIENT, token_auth="basic").credentials_form == "basic"
+    assert gateway(**CLOUD, token_auth="form").credentials_form == "form"
+
+
+def test_what_is_wrong_with_a_host_is_said_of_the_setting_that_names_it() -> None:
+    by_region, by_url = gateway(**CLOUD), gateway(**CLOUD, base_url="https://gate")
+    assert (by_region.api_setting, by_region.auth_setting) == ("region", "region")
+    assert (by_url.api_setting, by_url.auth_setting) == ("base_url", "base_url")
+    assert gateway(**CLOUD, login_url="https://gate").auth_setting == "login_url"
 
 
 def test_each_kind_has_its_own_timings_unless_it_is_told_otherwise() -> None:
