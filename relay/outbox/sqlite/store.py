@@ -233,8 +233,15 @@ class SqliteStore:
             if self._reader:
                 self._reader.shutdown()
             self._reads.close()
-            self._ledger.close()
+            await self._let_go()
             self._hold.release()
+
+    async def _let_go(self) -> None:
+        """Off the loop where there are threads: a disk may take its time, and a signal must be heard meanwhile."""
+        if self._options.inline:
+            self._ledger.close()
+        else:
+            await asyncio.to_thread(self._ledger.close)
 
     async def _read(self, query: Callable[..., T], *asked: object) -> T:
         try:
