@@ -175,9 +175,10 @@ class Lane:
         if not most:
             return LOOK_AGAIN_S
         self._may_have_work, asked_at = False, self._wall()
+        held = frozenset(lease.delivery_id for lease in self._sending.values())
         try:
             claimed = await self._store.claim(
-                Want(self.endpoint, most, most_retries, self._lease_ms, self._terms.least_life_ms)
+                Want(self.endpoint, most, most_retries, self._lease_ms, self._terms.least_life_ms, held)
             )
         except BaseException as why:
             self._places.give(most, retries=most_retries)
