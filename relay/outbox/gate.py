@@ -34,7 +34,7 @@ class Gate:
         self._rate = None if rate_per_s is None else Bucket(rate_per_s)
         self._now = now
         self._wall = wall
-        self._rests_until: UnixMs = 0
+        self._rests_until: Ms = 0
         self._degraded_at: UnixMs = 0
 
     @property
@@ -42,19 +42,19 @@ class Gate:
         return self._breaker.circuit
 
     def room(self, wanted: int, *, in_flight: int) -> int:
-        """How many of `wanted` may be claimed now."""
-        if self.standing is not Standing.ACTIVE or self._rests_until > self._wall():
-            return 0
+        """How many of `wanted` may be claimed now; of what is below zero, since fewer may be on their way than are, none."""
         now = self._now()
+        if self.standing is not Standing.ACTIVE or self._rests_until > now:
+            return 0
         probes = self._breaker.room(now, in_flight=in_flight)
         paced = wanted if self._rate is None else bucket.room(self._rate, now)
-        return min(wanted, paced, wanted if probes is None else probes)
+        return max(0, min(wanted, paced, wanted if probes is None else probes))
 
     def opens_in_s(self) -> float:
         """How long there is no room, as far as that is a matter of time; 0.0 where it is not."""
         now = self._now()
         waits_ms = [
-            self._rests_until - self._wall(),
+            self._rests_until - now,
             self._breaker.open_until - now if self.circuit is Circuit.OPEN else 0,
             bucket.wait_ms(self._rate, 1, now) if self._rate else 0,
         ]
@@ -64,8 +64,8 @@ class Gate:
         """(its circuit, its rest or rate): until when it lets nothing through for that; None where it does."""
         now, wall = self._now(), self._wall()
         circuit = wall + int(self._breaker.open_until - now) if self.circuit is Circuit.OPEN else wall
-        paced = wall + int(bucket.wait_ms(self._rate, 1, now)) if self._rate else wall
-        held = max(self._rests_until, paced)
+        paced_ms = bucket.wait_ms(self._rate, 1, now) if self._rate else 0
+        held = wall + int(max(self._rests_until - now, paced_ms))
         return circuit if circuit > wall else None, held if held > wall else None
 
     def pace(self, rate_per_s: float | None) -> None:
@@ -81,8 +81,8 @@ class Gate:
             bucket.take(self._rate, count, self._now())
 
     def rest(self, span_ms: Ms) -> None:
-        """The endpoint asked for it."""
-        self._rests_until = max(self._rests_until, self._wall() + int(span_ms))
+        """The endpoint asked for it: so long by the loop's clock, which nobody sets."""
+        self._rests_until = max(self._rests_until, self._now() + span_ms)
 
     def noted(self, attempt: Attempt) -> Turn | None:
         """Books an answer. A turn where the circuit opened or closed with it, and where it is shut again by a probe."""

@@ -175,9 +175,10 @@ class Lane:
         if not most:
             return LOOK_AGAIN_S
         self._may_have_work, asked_at = False, self._wall()
+        held = frozenset(lease.delivery_id for lease in self._sending.values())
         try:
             claimed = await self._store.claim(
-                Want(self.endpoint, most, most_retries, self._lease_ms, self._terms.least_life_ms)
+                Want(self.endpoint, most, most_retries, self._lease_ms, self._terms.least_life_ms, held)
             )
         except BaseException as why:
             self._places.give(most, retries=most_retries)
@@ -190,10 +191,12 @@ class Lane:
         self._gate.spend(len(leases))
         for lease in leases:
             self._launch(lease)
-        # What was due before we asked and was not given waits for a place, and so for a wake.
+        # What was due before we asked and was not given waits for a place, and so for a wake; or for the gate.
         is_left = claimed.next_due is not None and claimed.next_due <= asked_at
         self._may_have_work |= is_left or len(leases) == most
-        return self._pause_s(None if is_left else claimed.next_due)
+        if is_left:
+            return self._gate.opens_in_s() or LOOK_AGAIN_S
+        return self._pause_s(claimed.next_due)
 
     def _retry_room(self, room: int) -> int:
         retrying = sum(map(_is_retry, self._sending.values()))

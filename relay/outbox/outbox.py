@@ -29,6 +29,7 @@ from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow,
 from relay.outbox.sqlite.ledger import Options
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
+from relay.outbox.step import Step
 from relay.outbox.store import Listener, OpenSession, OutboxStore, Recorded
 from relay.outbox.targets import targets_of
 from relay.outbox.webhook import Target
@@ -71,6 +72,7 @@ class Outbox:
         self.endpoints = Endpoints(store, self._dispatcher, wall=wall, new_id=_event_id)
         store.on_work = self._dispatcher.wake
         self._upkeep: asyncio.Task[None] | None = None
+        self._step = Step(wall=wall, loop_s=asyncio.get_running_loop().time)
         self._sessions_at_once = min(SESSIONS_AT_ONCE, max_queue // 2)
         self._configured = configured
         self.inquiry = Inquiry(
@@ -226,6 +228,10 @@ class Outbox:
     async def _tidy(self) -> bool:
         """Marks and sweeps once; True where there is more to sweep."""
         try:
+            if fell_ms := self._step.fell_ms():
+                await self._store.clock_fell(fell_ms)
+                self._step.made_good(fell_ms)
+                self._dispatcher.wake(self._configured)
             await self._store.mark_alive(self._wall() + ALIVE_AHEAD_MS)
             return await self._store.sweep()
         except RelayError as why:

@@ -76,7 +76,8 @@ class Recorded:
 class Want:
     """What a lane can take now: at most `most` deliveries, of which at most `most_retries` were tried before.
 
-    One with a life of its own is `expired` where less than `least_life_ms` is left of it.
+    One with a life of its own is `expired` where less than `least_life_ms` is left of it. `held` are on their way in
+    this process: they are not given again, whatever has become of their leases, but have those renewed.
     """
 
     endpoint: str
@@ -84,6 +85,7 @@ class Want:
     most_retries: int
     lease_ms: Ms
     least_life_ms: UnixMs = 0
+    held: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,10 @@ class OutboxStore(Protocol):
 
     async def mark_alive(self, until: UnixMs) -> None:
         """Tells the next process that this one may send until `until`. Where marks fail, it sends on all the same."""
+        ...
+
+    async def clock_fell(self, by_ms: UnixMs) -> None:
+        """The wall clock was set back by so much: what is due later than now is due so much earlier, lives end so."""
         ...
 
     async def sweep(self) -> bool:

@@ -199,6 +199,32 @@ class OutboxStoreSuite:
         assert await store.settle(settlement(old)) == Settled(is_ours=False)
         assert (await store.settle(settlement(new))).is_ours
 
+    async def test_what_is_on_its_way_here_is_not_given_again_and_hides_nothing_that_is_due(
+        self, store: OutboxStore, medium: Medium
+    ) -> None:
+        """A lease is for a process that died; the clock may be set, or a disk be slow, past its end."""
+        await store.append(transition("a"))
+        (old,) = await claim(store)
+        medium.clock.now += HOUR_MS
+        await store.append(transition("b"))
+        want = Want("all", 1, 1, LEASE_MS, held=frozenset({old.delivery_id}))
+        (other,) = (await store.claim(want)).leases
+        assert other.key[1] == "b"
+        assert (await store.settle(settlement(old))).is_ours
+
+    async def test_a_clock_set_back_makes_nothing_wait_longer(
+        self, store: OutboxStore, medium: Medium
+    ) -> None:
+        await store.append(transition("failing"))
+        (lease,) = await claim(store)
+        await store.settle(settlement(lease, State.PENDING, due=medium.clock.now + 5000))
+        await store.append(transition("fresh"))
+        medium.clock.now -= HOUR_MS
+        await store.clock_fell(HOUR_MS)
+        assert [lease.key[1] for lease in await claim(store)] == ["fresh"]
+        medium.clock.now += 5000
+        assert [lease.key[1] for lease in await claim(store)] == ["failing"]
+
     async def test_a_settle_works_once(self, store: OutboxStore) -> None:
         await store.append(transition())
         (lease,) = await claim(store)

@@ -88,6 +88,11 @@ def test_a_retry_after_shuts_it_until_then_and_a_shorter_one_opens_nothing_early
     assert world.room() == 8
 
 
+def test_fewer_places_than_are_taken_leave_no_room_and_owe_none() -> None:
+    """The settings were read again and the concurrency lowered: the lane asked for minus six."""
+    assert World().room(2 - 8, in_flight=8) == 0
+
+
 @pytest.mark.parametrize("standing", [Standing.PAUSED, Standing.DISABLED])
 def test_it_stays_shut_until_resumed_and_says_so_once(
     standing: Standing, caplog: pytest.LogCaptureFixture

@@ -13,7 +13,7 @@ from relay.outbox.sqlite import file
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.store import Claimed, Listener, Want
 from tests.outbox.receiver import Receiver
-from tests.outbox.test_outbox import endpoint, running, typing
+from tests.outbox.test_outbox import append_all, endpoint, running, typing
 
 pytestmark = pytest.mark.looptime
 
@@ -100,3 +100,19 @@ async def test_what_its_own_life_cuts_off_is_not_held_against_the_endpoint(
             await outbox.append(typing(f"s{n}"))
             await asyncio.sleep(1)
         assert outbox.endpoints.circuits == {"tracker": Circuit.CLOSED}
+
+
+async def test_a_rate_is_used_to_the_full_by_a_tracker_whose_answers_are_slow(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """What the rate had left waiting was looked at again when an answer came, and no sooner: a quarter of it was used."""
+
+    async def slow(_request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(10)
+        return web.Response()
+
+    receiver.answers = [slow] * 1000
+    async with running(tmp_path, tracker=endpoint(receiver.url, rate_per_s=0.5)) as outbox:
+        await append_all(outbox, *(typing(f"s{n}") for n in range(100)))
+        await asyncio.sleep(100)
+        assert 50 <= len(receiver.got) <= 51

@@ -27,6 +27,9 @@ PASSES = 2
 IDLE_PAGES = 250
 """A quiet writer finishes the log itself from this size on."""
 
+CLOSE_S = 10.0
+"""What a copy under way may take to end. Nothing hangs on it: the log is whole, and read at the next start."""
+
 
 class Checkpoints:
     """Keeps the log short. `after_commit` and `when_idle` belong to the writer's thread."""
@@ -37,6 +40,7 @@ class Checkpoints:
         self._path = path
         self._log_pages = 0
         self._wanted = threading.Event()
+        self._is_copying = False
         self._is_tail_left = threading.Event()
         self._is_closing = False
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -51,25 +55,28 @@ class Checkpoints:
         """Asks for a copy when the log has grown, or copies the tail when that is all there is."""
         if self._is_tail_left.is_set():
             self._finish()
-        elif self._log_pages >= START_PAGES and not self._wanted.is_set():
+        elif self._log_pages >= START_PAGES and not self._is_copying:
             if self._thread:
+                self._is_copying = True
                 self._wanted.set()
             else:
                 self._finish()
 
     def when_idle(self) -> None:
-        if self._log_pages >= IDLE_PAGES and not self._wanted.is_set():
+        if self._log_pages >= IDLE_PAGES and not self._is_copying:
             self._finish()
 
     def close(self) -> None:
-        """Ends the copier. `let_go` must follow when every connection is closed."""
+        """Ends the copier, within `CLOSE_S`. `let_go` must follow when every other connection is closed."""
         self._is_closing = True
         self._wanted.set()
         if self._thread:
-            self._thread.join()
+            self._thread.join(CLOSE_S)
 
     def let_go(self) -> None:
         """Closes the file. Before the connections it would drop their locks: POSIX ties locks to the process."""
+        if self._thread and self._thread.is_alive():
+            return  # a disk that hangs: the copier has a connection yet, and the process's end closes both
         os.close(self._file)
 
     def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
@@ -88,14 +95,20 @@ class Checkpoints:
         connection = open_for_checkpoints(self._path)
         while True:
             self._wanted.wait()
+            self._wanted.clear()  # ahead of the look and the copy: a close that comes after it sets it again
             if self._is_closing:
                 break
             for _ in range(PASSES):
-                with contextlib.suppress(apsw.Error, OSError):  # as above
-                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                    # SQLite leaves the sync of the file to the checkpoint that reaches the log's end. That is the
-                    # writer's, and would find all of these pages to sync: 10 to 20 ms between two commits.
-                    os.fdatasync(self._file)
+                self._pass(connection)
             self._is_tail_left.set()
-            self._wanted.clear()
+            self._is_copying = False
         connection.close()
+
+    def _pass(self, connection: apsw.Connection) -> None:
+        if self._is_closing:
+            return
+        with contextlib.suppress(apsw.Error, OSError):  # as above
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            # SQLite leaves the sync of the file to the checkpoint that reaches the log's end. That is the
+            # writer's, and would find all of these pages to sync: 10 to 20 ms between two commits.
+            os.fdatasync(self._file)

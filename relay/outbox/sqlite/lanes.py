@@ -1,4 +1,4 @@
-"""Deliveries move: claimed under a lease, settled by its key, replayed, taken off a disabled endpoint.
+"""Deliveries move: claimed under a lease, settled by its key, given back.
 
 Runs inside the writer's transaction. The invariant all of it keeps: of the live deliveries of one endpoint and
 session that are not overtaken, at most one has a `due`, and there is one unless there are none such.
@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import apsw
 
-from relay.core.delivery import COUNTS_AS_DEPTH, LIVE, State, Trigger, overtaken_at
+from relay.core.delivery import LIVE, State, Trigger, overtaken_at
 from relay.core.moments import UnixMs
 from relay.core.terms import DURABLE
 from relay.outbox.sqlite.aftermath import Aftermath
 from relay.outbox.sqlite.drop import drop
 from relay.outbox.sqlite.endings import RELEASE_NEXT, Endings, Live
-from relay.outbox.sqlite.room import Limits, NoRoom, Room
 from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.tally import ATTEMPT_ROW_BYTES, Row, Tally
 from relay.outbox.store import Claimed, Lease, Settled, Settlement, Want
@@ -42,6 +41,7 @@ DUE = f"""
 """  # noqa: S608 - a condition of our own
 STALE = f"SELECT 1 FROM deliveries d WHERE d.id = ? AND {IS_STALE}"  # noqa: S608 - as above
 LEASE = "UPDATE deliveries SET state = 'inflight', claim = ?, due = ? WHERE id = ?"
+RENEW = "UPDATE deliveries SET due = ? WHERE id = ?"
 NEXT_DUE = """
     SELECT min(due) FROM (
         SELECT min(due) AS due FROM deliveries WHERE endpoint = ?1 AND is_retry = 0 AND due IS NOT NULL
@@ -56,33 +56,53 @@ SETTLE = """
 FIRST_ATTEMPT_AT = "SELECT started_at FROM attempts WHERE delivery = ? AND number = ?"
 OVERTAKE = "UPDATE deliveries SET overtaken_at = ? WHERE id = ?"
 ADD_ATTEMPT = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-REPLAY = """
-    UPDATE deliveries AS mine
-    SET state = 'pending', finished_at = NULL, claim = NULL, is_retry = 1, trigger = 'replay',
-        overtaken_at = NULL, budget_start = attempts, expires_at = ?2 + life_ms, due = CASE WHEN EXISTS (
-            SELECT 1 FROM deliveries AS other
-            WHERE other.endpoint = mine.endpoint AND other.gateway = mine.gateway
-              AND other.session_id = mine.session_id AND other.finished_at IS NULL AND other.overtaken_at IS NULL
-        ) THEN NULL ELSE ?2 END
-    WHERE id = ?1
-"""
-ENDED = """
-    SELECT d.state, d.endpoint, length(e.body) FROM deliveries d JOIN events e ON e.id = d.event
-    WHERE d.id = ? AND d.finished_at IS NOT NULL
-"""
 VOID_LEASES = """
     UPDATE deliveries SET state = 'pending', claim = NULL, due = ?
     WHERE id IN (SELECT id FROM deliveries INDEXED BY deliveries_due WHERE due IS NOT NULL AND claim IS NOT NULL)
+"""
+# Overtaken ones have a due later than that of their overtaking. `expires_at` further off than a whole life is of then.
+MOVE_UP = """
+    UPDATE deliveries SET due = max(?1, due - ?2), overtaken_at = CASE
+        WHEN overtaken_at > ?1 THEN max(?1, overtaken_at - ?2) ELSE overtaken_at END
+    WHERE due > ?1
+"""
+SHORTEN = """
+    UPDATE deliveries SET expires_at = expires_at - ?2
+    WHERE expires_at > ?1 + life_ms AND expires_at IS NOT NULL AND finished_at IS NULL
 """
 
 MOST_ROUNDS = 32
 """Of a claim that meets only what is past: about 20 ms at most, then it asks to be asked again."""
 
 
+class DueRow(NamedTuple):
+    """One of `DUE`'s: those have a due, so the others of its session wait for it unless it is overtaken."""
+
+    delivery_id: int
+    state: State
+    gateway: str
+    session_id: str
+    attempts: int
+    budget_start: int
+    trigger: str
+    event_id: str
+    event_type: str
+    body: bytes
+    traceparent: str | None
+    is_unordered: int
+    overtaken_at: UnixMs | None
+    expires_at: UnixMs | None
+    is_stale: int
+
+    def live(self, endpoint: str) -> Live:
+        is_head, key = self.overtaken_at is None, (self.gateway, self.session_id)
+        return Live(self.delivery_id, State(self.state), is_head, endpoint, key, len(self.body))
+
+
 class Due(NamedTuple):
     """`is_cut`: there was too much of what is past to look behind it."""
 
-    rows: list[Row]
+    rows: list[DueRow]
     is_cut: bool = False
 
 
@@ -97,18 +117,16 @@ class Lanes:
         endings: Endings,
         roster: Roster,
         *,
-        limits: Limits,
         bury: Callable[[UnixMs], None],
         wall: Callable[[], UnixMs],
         claims: Iterator[int],
     ) -> None:
-        """`limits` bound what is replayed; `bury` purges what has landed unseen; `claims` never gives the same number twice, also not after a restart."""
+        """`bury` purges what has landed unseen; `claims` never gives the same number twice, also not after a restart."""
         self._connection = connection
         self._tally = tally
         self._aftermath = aftermath
         self._endings = endings
         self._roster = roster
-        self._limits = limits
         self._bury_doomed = bury
         self._wall = wall
         self._claims = claims
@@ -135,46 +153,39 @@ class Lanes:
             return Due([])
         soon = now + want.least_life_ms
         for _ in range(MOST_ROUNDS):
-            rows: list[Row] = self._connection.execute(DUE, (want.endpoint, is_retry, now, most)).fetchall()
-            late = [_live(want.endpoint, row) for row in rows if row[-2] is not None and row[-2] <= soon]
-            stale = [_live(want.endpoint, row) for row in rows if row[-1] and row[-2] > soon]
-            if not late and not stale:
+            asked = (want.endpoint, is_retry, now, most)
+            rows = list(map(DueRow._make, self._connection.execute(DUE, asked)))
+            held = [row for row in rows if row.state == State.INFLIGHT and row.delivery_id in want.held]
+            late = [row for row in rows if row.expires_at is not None and row.expires_at <= soon]
+            stale = [row for row in rows if row.is_stale and row not in late]
+            if not (held or late or stale):
                 return Due(rows)
-            self._endings.end(late, State.EXPIRED, now)
-            self._endings.end(stale, State.SUPERSEDED, now)
+            self._renew(want, held, now)
+            for ended, gone in ((State.EXPIRED, late), (State.SUPERSEDED, stale)):
+                self._endings.end([row.live(want.endpoint) for row in gone if row not in held], ended, now)
         return Due([], is_cut=True)
 
-    def _leased(self, endpoint: str, row: Row) -> Lease:
-        (
-            delivery_id,
-            state,
-            gateway,
-            session_id,
-            attempts,
-            start,
-            trigger,
-            event_id,
-            kind,
-            body,
-            trace,
-            *rest,
-        ) = row
-        is_unordered, _, expires_at, _ = rest
-        self._tally.move(State(state), State.INFLIGHT, body_bytes=0)
+    def _renew(self, want: Want, held: Sequence[DueRow], now: UnixMs) -> None:
+        """Their leases ended, and they are on their way: the disk was slow to settle them, or the clock was set."""
+        until = now + int(want.lease_ms)
+        self._connection.executemany(RENEW, [(until, row.delivery_id) for row in held])
+
+    def _leased(self, endpoint: str, row: DueRow) -> Lease:
+        self._tally.move(State(row.state), State.INFLIGHT, body_bytes=0)
         return Lease(
-            delivery_id=delivery_id,
+            delivery_id=row.delivery_id,
             claim=next(self._claims),
             endpoint=endpoint,
-            event_id=event_id,
-            event_type=kind,
-            key=(gateway, session_id),
-            body=body,
-            traceparent=trace,
-            number=attempts + 1,
-            attempts=attempts + 1 - start,
-            trigger=Trigger(trigger),
-            is_unordered=bool(is_unordered),
-            expires_at=expires_at,
+            event_id=row.event_id,
+            event_type=row.event_type,
+            key=(row.gateway, row.session_id),
+            body=row.body,
+            traceparent=row.traceparent,
+            number=row.attempts + 1,
+            attempts=row.attempts + 1 - row.budget_start,
+            trigger=Trigger(row.trigger),
+            is_unordered=bool(row.is_unordered),
+            expires_at=row.expires_at,
         )
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -202,7 +213,7 @@ class Lanes:
         self._tally.attempts_bytes += ATTEMPT_ROW_BYTES + len(settlement.attempt.excerpt)
         if overtaken is not None:  # the others have gone on without it
             return Settled(is_ours=True, disables=disables, wakes=wakes)
-        free_at = now if due is None else self._overtaken(lease, due)
+        free_at = now if due is None else self._overtaken(lease, due, now)
         releases_next = free_at is not None and self._release_next(lease, max(now, free_at))
         return Settled(True, releases_next, disables, wakes)  # noqa: FBT003 - is ours, and what it brought
 
@@ -220,12 +231,12 @@ class Lanes:
             return settlement
         return replace(settlement, state=State.SUPERSEDED, due=None)
 
-    def _overtaken(self, lease: Lease, due: UnixMs) -> UnixMs | None:
+    def _overtaken(self, lease: Lease, due: UnixMs, now: UnixMs) -> UnixMs | None:
         """From when on the lane goes on without a delivery that is due again at `due`; None if it waits for it."""
         first_at = self._first_attempt_at(lease)
         assert first_at is not None  # of this budget there is one by now
         after_ms = self._roster.terms.get(lease.endpoint, DURABLE).unordered_after_ms
-        free_at = overtaken_at(first_at, due, after_ms=after_ms)
+        free_at = overtaken_at(min(first_at, now), due, after_ms=after_ms)
         if free_at is not None:
             self._connection.execute(OVERTAKE, (free_at, lease.delivery_id))
         return free_at
@@ -239,34 +250,12 @@ class Lanes:
         self._connection.execute(RELEASE_NEXT, (at, lease.endpoint, *lease.key))
         return self._connection.changes() > 0
 
-    def replay(self, delivery_ids: Sequence[int]) -> list[str | NoRoom | None]:
-        """The endpoint of each delivery that waits again now; None for one that is not there or has not ended."""
-        return [self._replay(delivery_id) for delivery_id in delivery_ids]
-
-    def _replay(self, delivery_id: int) -> str | NoRoom | None:
-        found: list[Row] = self._connection.execute(ENDED, (delivery_id,)).fetchall()
-        return self._lacking(found) or next((self._wait_again(delivery_id, row) for row in found), None)
-
-    def replay_slices(self, slices: Sequence[tuple[tuple[int, ...], State]]) -> list[list[str] | NoRoom]:
-        """Of each slice the endpoints of those that waited in its state, and wait again now; one for each delivery."""
-        return [self._replay_slice(deliveries, state) for deliveries, state in slices]
-
-    def _replay_slice(self, deliveries: Sequence[int], state: State) -> list[str] | NoRoom:
-        looked_at = [(one, self._connection.execute(ENDED, (one,)).fetchall()) for one in deliveries]
-        found = [(one, row) for one, rows in looked_at for row in rows if row[0] == state]
-        return self._lacking([row for _, row in found]) or [self._wait_again(*one) for one in found]
-
-    def _lacking(self, rows: Sequence[Row]) -> NoRoom | None:
-        """Whole or not at all. A dead letter has its room already, and what is lighter makes none for what is old."""
-        more = sum(State(state) not in COUNTS_AS_DEPTH for state, *_ in rows)
-        limit = Room.left(self._limits, self._tally).lacks(more) if more else None
-        return NoRoom(self._limits.words(limit), limit) if limit else None
-
-    def _wait_again(self, delivery_id: int, row: Row) -> str:
-        state, endpoint, body_bytes = row
-        self._connection.execute(REPLAY, (delivery_id, self._wall()))
-        self._tally.move(State(state), State.PENDING, body_bytes=body_bytes)
-        return str(endpoint)
+    def clock_fell(self, spans: Sequence[UnixMs]) -> list[None]:
+        """A kind of write: by so much the wall clock was set back, and no wait or life is to be longer for it."""
+        for span in spans:
+            self._connection.execute(MOVE_UP, (self._wall(), span))
+            self._connection.execute(SHORTEN, (self._wall(), span))
+        return [None] * len(spans)
 
     def void_leases(self, _: Sequence[None]) -> list[int]:
         """Gives every lease back; the process that held them is gone, or about to be."""
@@ -274,12 +263,6 @@ class Lanes:
         voided = self._connection.changes()
         self._tally.move(State.INFLIGHT, State.PENDING, rows=voided, body_bytes=0)
         return [voided]
-
-
-def _live(endpoint: str, row: Row) -> Live:
-    """One of `DUE`'s rows: those have a due, so the others wait for it unless they have gone on without it."""
-    delivery_id, state, gateway, session_id, *rest = row
-    return Live(delivery_id, State(state), rest[-3] is None, endpoint, (gateway, session_id), len(rest[5]))
 
 
 def _attempt_row(settlement: Settlement) -> Row:

@@ -30,6 +30,7 @@ from relay.outbox.sqlite.file import (
 from relay.outbox.sqlite.lanes import Lanes
 from relay.outbox.sqlite.numbers import Numbers
 from relay.outbox.sqlite.purge import Purge
+from relay.outbox.sqlite.replays import Replays
 from relay.outbox.sqlite.room import Limits
 from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.standings import Standings
@@ -40,6 +41,9 @@ from relay.outbox.store import LastLife
 ALIVE_UNTIL = "alive_until"
 CLEAN_STOP = "clean_stop"
 LIFE = "life"
+FELL_MS: UnixMs = 5000
+"""A mark this far ahead of the clock was written by a clock since set back; it may be two seconds ahead by itself."""
+
 SET_MARK = "INSERT INTO marks VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
 
 
@@ -105,11 +109,11 @@ class Ledger:
             self._aftermath,
             endings,
             self._roster,
-            limits=limits,
             bury=self.purge.bury,
             wall=wall,
             claims=itertools.count(life << 32),
         )
+        self.replays = Replays(self._connection, self.tally, limits=limits, wall=wall)
         unknown = left_behind(self._connection, options.filters)
         _warn_of(unknown)
         self.sweep = Sweep(
@@ -123,6 +127,8 @@ class Ledger:
             unknown=frozenset(unknown),
         )
         with self._connection:
+            if (fell_ms := marks.get(ALIVE_UNTIL, 0) - wall()) > FELL_MS:
+                self.lanes.clock_fell([fell_ms])
             self.lanes.void_leases([None])
             self.purge.bury(wall())
             self.mark([(CLEAN_STOP, 0), (LIFE, life)])

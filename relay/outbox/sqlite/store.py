@@ -10,11 +10,7 @@ alone, so at the next start they are nobody's and are given back.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any, Self, TypeVar
-
-import apsw
+from typing import Any, Self
 
 from relay.core.delivery import LIVE, Filter, State
 from relay.core.endpoint import Standing
@@ -24,37 +20,20 @@ from relay.core.terms import Terms
 from relay.errors import OutboxFull, RelayError
 from relay.outbox.holder import Hold
 from relay.outbox.rows import (
-    AttemptRow,
-    AttemptSelection,
-    AuditRow,
-    AuditSelection,
-    DeliveryRow,
     Depth,
-    EndpointRow,
-    EventRow,
-    Fate,
-    Found,
-    Kept,
-    Pick,
     Purged,
-    Selection,
 )
 from relay.outbox.sqlite.append import Addressing, Lost
-from relay.outbox.sqlite.file import open_for_reading, translated
-from relay.outbox.sqlite.finds import Finds
 from relay.outbox.sqlite.ledger import ALIVE_UNTIL, Ledger, Options
+from relay.outbox.sqlite.listings import Listings
 from relay.outbox.sqlite.owed import Owed
 from relay.outbox.sqlite.purge import Slice
-from relay.outbox.sqlite.reads import Reads
 from relay.outbox.sqlite.room import NoRoom
-from relay.outbox.store import Claimed, LastLife, Listener, OpenSession, Recorded, Settled, Settlement, Want
+from relay.outbox.store import Claimed, LastLife, Listener, Recorded, Settled, Settlement, Want
 from relay.outbox.writer import Done, Writer
 
-T = TypeVar("T")
-S = TypeVar("S", Selection, AttemptSelection, AuditSelection)
 
-
-class SqliteStore:
+class SqliteStore(Listings):
     """Implements `OutboxStore`. Make it with `open`."""
 
     def __init__(
@@ -73,9 +52,7 @@ class SqliteStore:
         self._listener = listener
         self._owed = Owed(options.max_queue)
         self._trouble: str | None = None
-        reader = open_for_reading(options.path)
-        self._reads, self._finds = Reads(reader), Finds(reader)
-        self._reader = None if options.inline else ThreadPoolExecutor(1, thread_name_prefix="outbox-reader")
+        super().__init__(options.path, inline=options.inline)
         self._append = ledger.recorder.append
         self._writer = Writer(
             ledger, inline=options.inline, clock=lambda: loop.time() * 1000, on_done=self._batch_done
@@ -133,7 +110,7 @@ class SqliteStore:
         return await self._writer.submit(self._ledger.lanes.settle, settlement)
 
     async def replay(self, delivery_id: int) -> bool:
-        endpoint = await self._writer.submit(self._ledger.lanes.replay, delivery_id)
+        endpoint = await self._writer.submit(self._ledger.replays.one, delivery_id)
         if endpoint is None:
             return False
         self.on_work(frozenset({endpoint}))
@@ -156,38 +133,14 @@ class SqliteStore:
         self._tell(self._owed.addressing())
         await self._writer.submit(self._ledger.mark, (ALIVE_UNTIL, until))
 
+    async def clock_fell(self, by_ms: UnixMs) -> None:
+        await self._writer.submit(self._ledger.lanes.clock_fell, by_ms)
+
     async def sweep(self) -> bool:
         return await self._writer.submit(self._ledger.sweep.sweep, None)
 
-    async def open_sessions(self, *, limit: int) -> list[OpenSession]:
-        return await self._read(self._reads.open_sessions, limit)
-
-    async def deliveries(self, selection: Selection) -> list[DeliveryRow]:
-        return await self._paged(self._reads.deliveries, selection, selection.before)
-
-    async def delivery(self, delivery_id: int) -> tuple[DeliveryRow, bytes] | None:
-        return await self._read(self._reads.delivery, delivery_id)
-
-    async def endpoints_attempts(self, selection: AttemptSelection) -> list[AttemptRow]:
-        below = None if selection.before is None else selection.before[0] + 1
-        return await self._paged(self._reads.endpoints_attempts, selection, below)
-
-    async def attempts(self, delivery_id: int) -> list[AttemptRow]:
-        return await self._read(self._reads.attempts, delivery_id)
-
-    async def audit(self, selection: AuditSelection) -> list[AuditRow]:
-        return await self._paged(self._reads.audit, selection, selection.before)
-
-    async def picked(self, pick: Pick, *, after: int, most: int) -> Found:
-        return await self._read(self._finds.picked, pick, after, most)
-
-    async def of_session(
-        self, kept: Kept, session: str, gateway: str | None, *, below: int | None, most: int
-    ) -> Found:
-        return await self._read(self._finds.of_session, kept, session, gateway, below, most)
-
     async def replay_all(self, deliveries: tuple[int, ...], state: State) -> int:
-        endpoints = await self._writer.submit(self._ledger.lanes.replay_slices, (deliveries, state))
+        endpoints = await self._writer.submit(self._ledger.replays.slices, (deliveries, state))
         self.on_work(frozenset(endpoints))
         return len(endpoints)
 
@@ -200,18 +153,8 @@ class SqliteStore:
     async def forget_guests(self, sessions: tuple[int, ...]) -> int:
         return await self._writer.submit(self._ledger.purge.guests, sessions)
 
-    async def event(self, event_id: str, recorded_at: UnixMs) -> tuple[EventRow, list[Fate]] | None:
-        found = await self._read(self._finds.event, event_id, recorded_at)
-        return None if found is None else (found[1], await self._read(self._finds.fates, found[0]))
-
-    async def endpoints(self) -> list[EndpointRow]:
-        return await self._read(self._reads.endpoints)
-
-    async def waiting(self) -> dict[str, int]:
-        return await self._read(self._reads.waiting)
-
     async def depth(self) -> Depth:
-        oldest = await self._read(self._reads.oldest_pending_at)
+        oldest = await self._oldest_pending_at()
         tally = self._ledger.tally
         return Depth(
             {state: tally.by_state[state] for state in State},
@@ -230,32 +173,16 @@ class SqliteStore:
                 await self._writer.submit(self._ledger.say_goodbye, None)
         finally:
             await self._writer.stop()
-            if self._reader:
-                self._reader.shutdown()
-            self._reads.close()
-            self._ledger.close()
+            self._end_listing()
+            await self._let_go()
             self._hold.release()
 
-    async def _read(self, query: Callable[..., T], *asked: object) -> T:
-        try:
-            if self._reader is None:
-                return query(*asked)
-            return await asyncio.get_running_loop().run_in_executor(self._reader, query, *asked)
-        except apsw.Error as why:
-            raise translated(why) from why
-
-    async def _paged(
-        self, query: Callable[[S, int | None], tuple[list[T], int | None]], selection: S, below: int | None
-    ) -> list[T]:
-        """Stretch after stretch until there are as many rows as asked for."""
-        rows: list[T] = []
-        while len(rows) < selection.limit:
-            left = replace(selection, limit=selection.limit - len(rows))
-            found, below = await self._read(query, left, below)
-            rows += found
-            if below is None:
-                break
-        return rows
+    async def _let_go(self) -> None:
+        """Off the loop where there are threads: a disk may take its time, and a signal must be heard meanwhile."""
+        if self._options.inline:
+            self._ledger.close()
+        else:
+            await asyncio.to_thread(self._ledger.close)
 
     def _batch_done(self, done: Done) -> None:
         """Before the futures resolve: whoever waits for one finds metrics, readiness and lanes already told."""
