@@ -18,6 +18,9 @@ class Form(StrEnum):
     CLOUD_EVENT = "application/cloudevents+json"
 
 
+Book = Callable[[int], None]
+"""Told the size in bytes of each piece of a body as it comes, whatever becomes of it then; what it raises ends the body."""
+
 EVENTS = frozenset({Form.JSON, Form.LINES})
 
 _FORMS = {form.value: form for form in Form}
@@ -56,17 +59,24 @@ def arrived(request: web.BaseRequest, *, max_bytes: int) -> bytes:
     return body
 
 
-async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
-    """All of it. Raises Unread (400, 408, 413), or ConnectionError where the caller hung up."""
+async def read_body(
+    request: web.BaseRequest, *, max_bytes: int, timeout_s: float, book: Book | None = None
+) -> bytes:
+    """All of it. Raises Unread (400, 408, 413), what `book` raises, or ConnectionError where the caller hung up."""
     body = bytearray()
-    await read_into(request, body.extend, max_bytes=max_bytes, timeout_s=timeout_s)
+    await read_into(request, body.extend, max_bytes=max_bytes, timeout_s=timeout_s, book=book)
     return bytes(body)
 
 
 async def read_into(
-    request: web.BaseRequest, take: Callable[[bytes], None], *, max_bytes: int, timeout_s: float
-) -> int:
-    """All of it, piece by piece as it comes; answers its size in bytes. Raises as `read_body`, and what `take` raises."""
+    request: web.BaseRequest,
+    take: Callable[[bytes], None],
+    *,
+    max_bytes: int,
+    timeout_s: float,
+    book: Book | None = None,
+) -> None:
+    """All of it, piece by piece as it comes. Raises as `read_body`, and what `take` raises."""
     declared = request.content_length
     if declared is not None and declared > max_bytes:
         raise too_large(max_bytes)
@@ -75,6 +85,8 @@ async def read_into(
         async with asyncio.timeout(timeout_s):
             await _invite(request)
             async for piece in request.content.iter_any():
+                if book is not None:
+                    book(len(piece))
                 size_bytes += len(piece)
                 if size_bytes > max_bytes:
                     raise too_large(max_bytes)
@@ -83,7 +95,6 @@ async def read_into(
         raise Unread(408, "Body too slow", f"the whole body is wanted within {timeout_s:g} s") from None
     except web.RequestPayloadError:
         raise Unread(400, "Bad body", "the body's chunks or length are not as announced") from None
-    return size_bytes
 
 
 async def _invite(request: web.BaseRequest) -> None:

@@ -10,6 +10,7 @@ price, for names we can look up in a dictionary.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from aiohttp import hdrs, web
 
@@ -22,12 +23,12 @@ from relay.ingest.adapters.door import PREFIX as SOURCES
 from relay.ingest.adapters.door import SourceDoor
 from relay.ingest.answers import Receipt, refusal, reply
 from relay.ingest.api import public_documents
-from relay.ingest.body import Form, arrived, form_of, read_body, read_into
+from relay.ingest.body import Book, Form, arrived, form_of, read_body, read_into
 from relay.ingest.counts import count_refusal
 from relay.ingest.credentials import WRITE, Caller, Credentials
 from relay.ingest.events import Event, EventReader, actor_key
 from relay.ingest.hosts import HostRule
-from relay.ingest.intake import DUPLICATE, SINGLES, Beyond, Intake, Taken, ids_of
+from relay.ingest.intake import SINGLES, Beyond, Intake, Taken, ids_of
 from relay.ingest.lines import Lines
 from relay.ingest.orders import address_of, read_order, request_of
 from relay.ingest.pages import is_preflight, let_read, preflight
@@ -35,6 +36,7 @@ from relay.ingest.refusals import WrongMethod, too_large
 from relay.ingest.shares import Share
 from relay.ingest.streams import Streams
 from relay.ingest.tickets import DEFAULT_LIFE_S, read_ticket_request, ticketed_address
+from relay.ingest.unproven import Proof, Unproven
 from relay.observe.metrics import Metrics
 from relay.settings.models import Server, Settings
 
@@ -84,9 +86,12 @@ class Doors:
             now=now,
         )
         self._hosts.origins = self._accounts.origins
+        self._unproven = Unproven(
+            self._accounts, self.intake, timeout_s=settings.server.body_timeout_s, metrics=metrics, now=now
+        )
         self._sources = SourceDoor(
-            settings, self._accounts, self.intake, key_of=lambda said: self.credentials.caller(said, WRITE),
-            metrics=metrics, now=now, wall=wall,
+            settings, self._accounts, self.intake, self._unproven,
+            key_of=lambda said: self.credentials.caller(said, WRITE), metrics=metrics, now=now, wall=wall,
         )  # fmt: skip
         self._doors: Mapping[str, Mapping[str, Door]] = {
             EVENTS: {hdrs.METH_POST: self._events},
@@ -161,11 +166,14 @@ class Doors:
         account.rates.admit_request(announced or 0, self._now())
         if form_of(headers) is _LINES:
             return await self._lines(request, caller, account)
-        body = arrived(request, max_bytes=limits.max_batch_bytes) or await read_body(
-            request, max_bytes=limits.max_batch_bytes, timeout_s=limits.body_timeout_s
-        )
-        if announced is None:
-            account.rates.book_bytes(len(body), self._now())
+        body = b"" if announced is None else arrived(request, max_bytes=limits.max_batch_bytes)
+        if not body:
+            body = await read_body(
+                request,
+                max_bytes=limits.max_batch_bytes,
+                timeout_s=limits.body_timeout_s,
+                book=self._book(request, account),
+            )
         told = self._taken(caller, account, body)
         receipt = self._receipts.get(told) if Receipt.suits(request) else None
         return reply(202, told._asdict()) if receipt is None else receipt
@@ -187,12 +195,20 @@ class Doors:
         self, request: web.BaseRequest, caller: Caller, account: Account | Share
     ) -> web.StreamResponse:
         limits, lines = self._limits, self._new_lines()
-        size_bytes = await read_into(
-            request, lines.feed, max_bytes=limits.max_batch_bytes, timeout_s=limits.body_timeout_s
+        await read_into(
+            request,
+            lines.feed,
+            max_bytes=limits.max_batch_bytes,
+            timeout_s=limits.body_timeout_s,
+            book=self._book(request, account),
         )
-        if request.content_length is None:
-            account.rates.book_bytes(size_bytes, self._now())
         return reply(202, self._all_taken(caller, account, lines.end())._asdict())
+
+    def _book(self, request: web.BaseRequest, account: Account | Share) -> Book | None:
+        """Where the bytes of a body are paid that were not announced, and so not yet paid: also those that came to nothing."""
+        if request.content_length is not None:
+            return None
+        return lambda size_bytes: account.rates.book_bytes(size_bytes, self._now())
 
     def _new_lines(self) -> Lines:
         limits = self._limits
@@ -225,10 +241,14 @@ class Doors:
         caller = self.credentials.caller(headers, WRITE)
         if caller.ticket is not None:
             raise Rejected(403, "Forbidden", "a ticket is good for events and streams only")
-        self._accounts[caller.source].rates.admit_request(request.content_length or 0, self._now())
+        account = self._accounts[caller.source]
+        account.rates.admit_request(request.content_length or 0, self._now())
         form_of(headers, allowed=_ONLY_JSON)
         return caller, await read_body(
-            request, max_bytes=limits.max_event_bytes, timeout_s=limits.body_timeout_s
+            request,
+            max_bytes=limits.max_event_bytes,
+            timeout_s=limits.body_timeout_s,
+            book=self._book(request, account),
         )
 
     async def _tickets(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -265,14 +285,10 @@ class Doors:
     async def _signed(
         self, request: web.BaseRequest, answer: SignedAnswer, *, max_bytes: int
     ) -> web.StreamResponse:
-        """The same request twice has one effect and two answers of 2xx, whatever its door does."""
         headers = request.headers
         form_of(headers)
-        body = await read_body(request, max_bytes=max_bytes, timeout_s=self._limits.body_timeout_s)
-        caller, now = self.credentials.signer(headers, body, WRITE), self._now()
-        account = self._accounts[caller.source]
-        account.rates.admit_request(len(body), now)
-        with account.once(headers[ID_HEADER], now) as is_news:
-            if is_news:
-                return await answer(request, caller, body)
-            return reply(202, self.intake.counted(caller.source, DUPLICATE)._asdict())
+
+        def prove(body: bytes) -> Proof:
+            return Proof(self.credentials.signer(headers, body, WRITE), headers[ID_HEADER])
+
+        return await self._unproven.answered(request, prove, partial(answer, request), max_bytes=max_bytes)
