@@ -6,7 +6,9 @@ from enum import StrEnum
 
 from aiohttp import hdrs, web
 
+from relay.core.moments import Ms
 from relay.errors import Rejected
+from relay.ingest.rates import Rates
 from relay.ingest.refusals import Unread, too_large
 
 
@@ -17,6 +19,9 @@ class Form(StrEnum):
     LINES = "application/x-ndjson"
     CLOUD_EVENT = "application/cloudevents+json"
 
+
+Book = Callable[[int], None]
+"""Told the size in bytes of each piece of a body as it comes, whatever becomes of it then; what it raises ends the body."""
 
 EVENTS = frozenset({Form.JSON, Form.LINES})
 
@@ -42,6 +47,13 @@ def _form(said: str) -> Form | None:
     return _FORMS.get(kind) if is_utf8 else None
 
 
+def payer(request: web.BaseRequest, rates: Rates, now: Callable[[], Ms]) -> Book | None:
+    """Pays for the bytes of a body that were not announced, and so not paid for yet: also those that come to nothing."""
+    if request.content_length is not None:
+        return None
+    return lambda size_bytes: rates.book_bytes(size_bytes, now())
+
+
 def arrived(request: web.BaseRequest, *, max_bytes: int) -> bytes:
     """The body if it came with its head, as a small one does; else nothing, and `read_body` waits for it.
 
@@ -56,17 +68,24 @@ def arrived(request: web.BaseRequest, *, max_bytes: int) -> bytes:
     return body
 
 
-async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
-    """All of it. Raises Unread (400, 408, 413), or ConnectionError where the caller hung up."""
+async def read_body(
+    request: web.BaseRequest, *, max_bytes: int, timeout_s: float, book: Book | None = None
+) -> bytes:
+    """All of it. Raises Unread (400, 408, 413), what `book` raises, or ConnectionError where the caller hung up."""
     body = bytearray()
-    await read_into(request, body.extend, max_bytes=max_bytes, timeout_s=timeout_s)
+    await read_into(request, body.extend, max_bytes=max_bytes, timeout_s=timeout_s, book=book)
     return bytes(body)
 
 
 async def read_into(
-    request: web.BaseRequest, take: Callable[[bytes], None], *, max_bytes: int, timeout_s: float
-) -> int:
-    """All of it, piece by piece as it comes; answers its size in bytes. Raises as `read_body`, and what `take` raises."""
+    request: web.BaseRequest,
+    take: Callable[[bytes], None],
+    *,
+    max_bytes: int,
+    timeout_s: float,
+    book: Book | None = None,
+) -> None:
+    """All of it, piece by piece as it comes. Raises as `read_body`, and what `take` raises."""
     declared = request.content_length
     if declared is not None and declared > max_bytes:
         raise too_large(max_bytes)
@@ -75,6 +94,8 @@ async def read_into(
         async with asyncio.timeout(timeout_s):
             await _invite(request)
             async for piece in request.content.iter_any():
+                if book is not None:
+                    book(len(piece))
                 size_bytes += len(piece)
                 if size_bytes > max_bytes:
                     raise too_large(max_bytes)
@@ -83,7 +104,6 @@ async def read_into(
         raise Unread(408, "Body too slow", f"the whole body is wanted within {timeout_s:g} s") from None
     except web.RequestPayloadError:
         raise Unread(400, "Bad body", "the body's chunks or length are not as announced") from None
-    return size_bytes
 
 
 async def _invite(request: web.BaseRequest) -> None:

@@ -16,7 +16,7 @@ from relay.core.moments import UnixMs
 from relay.core.ticket import PREFIX as TICKET_PREFIX
 from relay.core.ticket import Ticket
 from relay.errors import Rejected, SettingsError
-from relay.ingest.hosts import foreign_page
+from relay.ingest.hosts import foreign_page, is_forwarded
 from relay.ingest.signed import SOURCE_HEADER, Signers
 from relay.ingest.tickets import Tickets
 from relay.settings.models import Settings, is_loopback
@@ -33,9 +33,6 @@ LOCAL = "local"
 Headers = Mapping[str, str]
 
 _NOBODY = sha256(b"").digest()  # compared with when there is no such key, so that both take as long
-
-_FORWARDED = ("forwarded", "x-forwarded-")
-"""What the name of a header begins with. Any of them says that the caller is not on this machine, whatever the connection looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,7 @@ class Credentials:
         return _allowed(None if source is None or is_page else self._signing[source], scope)
 
     def _local_caller(self, headers: Headers) -> Caller | None:
-        return None if any(name.lower().startswith(_FORWARDED) for name in headers) else self._local
+        return None if is_forwarded(headers) else self._local
 
     def _bearer(self, headers: Headers) -> Caller | None:
         said = headers.get(hdrs.AUTHORIZATION, "")

@@ -9,7 +9,8 @@ A table of paths on aiohttp's low-level server: its router and `Application` wou
 price, for names we can look up in a dictionary.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.http_parser import RawRequestMessage
@@ -19,29 +20,28 @@ from relay.core.moments import Ms, UnixMs, rfc3339
 from relay.core.signature import ID_HEADER
 from relay.core.ticket import Ticket
 from relay.errors import Rejected, Unavailable
-from relay.ingest.accounts import Account, Accounts
+from relay.ingest import event_door
+from relay.ingest.accounts import Accounts
 from relay.ingest.adapters.door import PREFIX as SOURCES
 from relay.ingest.adapters.door import SourceDoor
-from relay.ingest.answers import Letterhead, refusal, reply
+from relay.ingest.answers import refusal, reply
 from relay.ingest.api import public_documents
-from relay.ingest.body import Form, arrived, form_of, read_body, read_into
+from relay.ingest.body import Form, form_of, payer, read_body
 from relay.ingest.counts import count_refusal
 from relay.ingest.credentials import WRITE, Caller, Credentials
-from relay.ingest.events import Event, EventReader, actor_key
+from relay.ingest.event_door import EventDoor
+from relay.ingest.events import EventReader, actor_key
 from relay.ingest.hosts import HostRule
-from relay.ingest.intake import DUPLICATE, Beyond, Intake, Taken, ids_of
-from relay.ingest.lines import Lines
+from relay.ingest.intake import Beyond, Intake
 from relay.ingest.orders import address_of, read_order, request_of
 from relay.ingest.pages import is_preflight, let_read, preflight
-from relay.ingest.refusals import WrongMethod, too_large
-from relay.ingest.shares import Share
+from relay.ingest.refusals import WrongMethod
 from relay.ingest.streams import Streams
 from relay.ingest.tickets import DEFAULT_LIFE_S, read_ticket_request, ticketed_address
+from relay.ingest.unproven import Proof, Unproven
 from relay.observe.metrics import Metrics
 from relay.settings.models import Server, Settings
 
-EVENTS = "/v1/events"
-_LINES = Form.LINES  # looked up once: through its class a member costs 95 ns a time (Python 3.11)
 _ONLY_JSON = frozenset({Form.JSON})
 _DRAINING_RETRY_S = 5.0  # a restart takes ten at most; most of it is over by then
 
@@ -74,7 +74,6 @@ class Doors:
         self._beyond = beyond
         self._metrics = metrics
         self.intake = Intake(self._accounts, beyond, metrics=metrics, now=now)
-        self._letterhead = Letterhead(wall)
         self._now = now
         self.streams = Streams(
             self._accounts,
@@ -86,12 +85,19 @@ class Doors:
             now=now,
         )
         self._hosts.origins = self._accounts.origins
+        self._unproven = Unproven(
+            self._accounts, self.intake, timeout_s=settings.server.body_timeout_s, metrics=metrics, now=now
+        )
+        self._events = EventDoor(
+            credentials, self._accounts, self.intake, self._unproven,
+            reader=self._reader, hosts=self._hosts, limits=settings.server, metrics=metrics, now=now, wall=wall,
+        )  # fmt: skip
         self._sources = SourceDoor(
-            settings, self._accounts, self.intake, key_of=lambda said: self.credentials.caller(said, WRITE),
-            metrics=metrics, now=now, wall=wall,
+            settings, self._accounts, self.intake, self._unproven,
+            key_of=lambda said: self.credentials.caller(said, WRITE), metrics=metrics, now=now, wall=wall,
         )  # fmt: skip
         self._doors: Mapping[str, Mapping[str, Door]] = {
-            EVENTS: {hdrs.METH_POST: self._events},
+            event_door.PATH: {hdrs.METH_POST: self._events},
             "/v1/stream": {hdrs.METH_GET: self._stream},
             "/v1/tickets": {hdrs.METH_POST: self._tickets},
             "/v1/broadcasts": {hdrs.METH_POST: self._broadcasts},
@@ -106,7 +112,7 @@ class Doors:
 
     def use(self, settings: Settings, credentials: Credentials) -> None:
         """Who may post, from now on; what the sources that stay have sent and used is remembered."""
-        self.credentials = credentials
+        self.credentials = self._events.credentials = credentials
         self._accounts.use(settings)
         self._hosts.origins = self._accounts.origins
         self._sources.use(settings)
@@ -123,23 +129,8 @@ class Doors:
         return await self._answered(request)
 
     def at_once(self, message: RawRequestMessage, payload: StreamReader) -> bytes | None:
-        """The answer to whole events with a key: as `__call__` would give it, without what aiohttp makes for a request."""
-        headers, is_small = message.headers, payload.total_bytes <= self._limits.max_batch_bytes
-        is_for_events = message.path == EVENTS and message.method == hdrs.METH_POST and is_small
-        if not is_for_events or self.is_draining or self.credentials.is_signed(headers):
-            return None
-        try:
-            self._hosts.check(headers)
-            caller = self.credentials.caller(headers, WRITE)
-            account = self._account(caller)
-            account.rates.admit_request(payload.total_bytes, self._now())
-            form, body = form_of(headers), payload.read_nowait()
-            told = (self._lines_taken if form is _LINES else self._taken)(caller, account, body)
-        except (Rejected, Unavailable) as why:
-            response = refusal(why)
-            count_refusal(self._metrics, response.status)
-            return self._letterhead.written(response)
-        return self._letterhead.accepted(told)
+        """The answer to what need not wait for aiohttp's own way (see `prompt`); None where it must."""
+        return None if self.is_draining else self._events.at_once(message, payload)
 
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -153,7 +144,7 @@ class Doors:
 
     async def _answered_to_a_page(self, request: web.BaseRequest) -> web.StreamResponse:
         page = self._hosts.listed_page(request.headers)
-        if page is not None and is_preflight(request) and request.rel_url.raw_path == EVENTS:
+        if page is not None and is_preflight(request) and request.rel_url.raw_path == event_door.PATH:
             return preflight(page)
         response = await self._answered(request)
         return response if page is None or response.prepared else let_read(response, page)
@@ -172,68 +163,6 @@ class Doors:
             raise Unavailable("the relay is stopping: repeat this later", retry_after_s=_DRAINING_RETRY_S)
         return door
 
-    async def _events(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers, limits = request.headers, self._limits
-        if self.credentials.is_signed(headers):
-            return await self._signed(request, self._signed_events, max_bytes=limits.max_batch_bytes)
-        caller = self.credentials.caller(headers, WRITE)
-        account = self._account(caller)
-        announced = request.content_length
-        account.rates.admit_request(announced or 0, self._now())
-        if form_of(headers) is _LINES:
-            return await self._lines(request, caller, account)
-        body = arrived(request, max_bytes=limits.max_batch_bytes) or await read_body(
-            request, max_bytes=limits.max_batch_bytes, timeout_s=limits.body_timeout_s
-        )
-        if announced is None:
-            account.rates.book_bytes(len(body), self._now())
-        return reply(202, self._taken(caller, account, body)._asdict())
-
-    def _account(self, caller: Caller) -> Account | Share:
-        account, ticket = self._accounts[caller.source], caller.ticket
-        return account if ticket is None else account.shares.of(ticket, self._now())
-
-    async def _signed_events(
-        self, request: web.BaseRequest, caller: Caller, body: bytes
-    ) -> web.StreamResponse:
-        account = self._accounts[caller.source]
-        taken = self._lines_taken if form_of(request.headers) is _LINES else self._taken
-        return reply(202, taken(caller, account, body)._asdict())
-
-    async def _lines(
-        self, request: web.BaseRequest, caller: Caller, account: Account | Share
-    ) -> web.StreamResponse:
-        limits, lines = self._limits, self._new_lines()
-        size_bytes = await read_into(
-            request, lines.feed, max_bytes=limits.max_batch_bytes, timeout_s=limits.body_timeout_s
-        )
-        if request.content_length is None:
-            account.rates.book_bytes(size_bytes, self._now())
-        return reply(202, self._all_taken(caller, account, lines.end())._asdict())
-
-    def _new_lines(self) -> Lines:
-        limits = self._limits
-        return Lines(self._reader, max_events=limits.max_batch_events, max_line_bytes=limits.max_event_bytes)
-
-    def _taken(self, caller: Caller, account: Account | Share, body: bytes) -> Taken:
-        """What became of the event or the array in a body. Raises Rejected, Unavailable; then of none."""
-        if body.lstrip().startswith(b"["):
-            return self._all_taken(caller, account, self._reader.array(body))
-        if len(body) > self._limits.max_event_bytes:
-            raise too_large(self._limits.max_event_bytes)
-        event = self._reader.one(body)
-        account.rates.admit_events(1, self._now())
-        return self.intake.one(self.intake.activity(caller, event), event.get("id"))
-
-    def _lines_taken(self, caller: Caller, account: Account | Share, body: bytes) -> Taken:
-        lines = self._new_lines()
-        lines.feed(body)
-        return self._all_taken(caller, account, lines.end())
-
-    def _all_taken(self, caller: Caller, account: Account | Share, events: Sequence[Event]) -> Taken:
-        account.rates.admit_events(len(events), self._now())
-        return self.intake.all(caller.source, self.intake.activities(caller, events), ids_of(events))
-
     async def _broadcasts(self, request: web.BaseRequest) -> web.StreamResponse:
         headers, most = request.headers, self._limits.max_event_bytes
         if self.credentials.is_signed(headers):
@@ -247,10 +176,14 @@ class Doors:
         caller = self.credentials.caller(headers, WRITE)
         if caller.ticket is not None:
             raise Rejected(403, "Forbidden", "a ticket is good for events and streams only")
-        self._accounts[caller.source].rates.admit_request(request.content_length or 0, self._now())
+        account = self._accounts[caller.source]
+        account.rates.admit_request(request.content_length or 0, self._now())
         form_of(headers, allowed=_ONLY_JSON)
         return caller, await read_body(
-            request, max_bytes=limits.max_event_bytes, timeout_s=limits.body_timeout_s
+            request,
+            max_bytes=limits.max_event_bytes,
+            timeout_s=limits.body_timeout_s,
+            book=payer(request, account.rates, self._now),
         )
 
     async def _tickets(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -287,14 +220,10 @@ class Doors:
     async def _signed(
         self, request: web.BaseRequest, answer: SignedAnswer, *, max_bytes: int
     ) -> web.StreamResponse:
-        """The same request twice has one effect and two answers of 2xx, whatever its door does."""
         headers = request.headers
         form_of(headers)
-        body = await read_body(request, max_bytes=max_bytes, timeout_s=self._limits.body_timeout_s)
-        caller, now = self.credentials.signer(headers, body, WRITE), self._now()
-        account = self._accounts[caller.source]
-        account.rates.admit_request(len(body), now)
-        with account.once(headers[ID_HEADER], now) as is_news:
-            if is_news:
-                return await answer(request, caller, body)
-            return reply(202, self.intake.counted(caller.source, DUPLICATE)._asdict())
+
+        def prove(body: bytes) -> Proof:
+            return Proof(self.credentials.signer(headers, body, WRITE), headers[ID_HEADER])
+
+        return await self._unproven.answered(request, prove, partial(answer, request), max_bytes=max_bytes)

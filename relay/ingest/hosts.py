@@ -19,6 +19,10 @@ _REMEMBERED_AT_MOST = 256  # honest callers use a handful of names; others are j
 _OWN_FETCHES = frozenset({"same-origin", "none"})
 
 
+_FORWARDED = ("forwarded", "x-forwarded-")
+"""What the name of a header begins with that only a proxy adds."""
+
+
 class HostRule:
     """One listener's names: its own, loopback's, and `allowed_hosts` (`name`, or `name:port` for just that port)."""
 
@@ -65,6 +69,11 @@ class HostRule:
         # An address as Host cannot be a rebound name. It is ours if we listen on every address of the machine.
         is_own_address = self._any_address and _is_address(name)
         return is_loopback(name) or is_own_address or bool({host, name} & self._names)
+
+
+def is_forwarded(headers: Mapping[str, str]) -> bool:
+    """True where a proxy says so: the caller is not on this machine then, whatever the connection looks like."""
+    return any(name.lower().startswith(_FORWARDED) for name in headers)
 
 
 def foreign_page(headers: Mapping[str, str]) -> str | None:

@@ -58,6 +58,9 @@ PARSE_ERRORS = Counter("relay_http_parse_errors", "connections closed because th
 UNREAD_CONNECTIONS = Counter(
     "relay_http_unread", "connections cut because what the relay said there was not read"
 )
+UNPROVEN_REFUSED = Counter(
+    "relay_unproven_bodies_refused", "bodies refused because those of unknown callers held too much already"
+)
 STREAMS = Gauge("relay_streams", "WebSocket streams open", ("source",))
 STREAM_FRAMES = Counter("relay_stream_frames", "frames read from streams", ("source",))
 STREAM_ERRORS = Counter("relay_stream_errors", "frames answered with an error", ("source",))
@@ -128,7 +131,8 @@ COMMIT_SECONDS = Histogram("relay_outbox_commit_seconds", "duration of one commi
 NOT_RECORDED = Counter("relay_outbox_refused", "engagement events that could not be recorded", ("reason",))
 
 SERIES: tuple[Series, ...] = (
-    EVENTS, VERDICTS, REFUSED_REQUESTS, IGNORED_WEBHOOKS, PARSE_ERRORS, UNREAD_CONNECTIONS, FORGOTTEN_IDS,
+    EVENTS, VERDICTS, REFUSED_REQUESTS, IGNORED_WEBHOOKS, PARSE_ERRORS, UNREAD_CONNECTIONS,
+    UNPROVEN_REFUSED, FORGOTTEN_IDS,
     STREAMS, STREAM_FRAMES, STREAM_ERRORS, STREAM_ENDS,
     BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
     SESSIONS, TICK_LAG, LOOP_LAG, CONFIG_GENERATION, CONFIG_RELOADS,

@@ -12,7 +12,9 @@
     POST /v1/reload                                      read the settings again
     GET /openapi.json  /docs                             all of this, told
 
-The host rule is the public listener's: no page of another origin gets in, nor a request from another machine.
+The host rule is the public listener's: no page of another origin gets in. There is no login: whoever reaches the
+listener may do all of it, so it listens on loopback, and what a proxy passed on (`Forwarded`, `X-Forwarded-…`) is not
+from this machine and gets no further than the probes. A proxy that adds neither header opens the doors to its callers.
 """
 
 import re
@@ -28,7 +30,7 @@ from relay.assembly import Assembly
 from relay.core.delivery import State
 from relay.errors import Rejected, RelayError, SettingsError, Unavailable
 from relay.ingest.answers import SERVER, problem, refusal, reply
-from relay.ingest.hosts import HostRule
+from relay.ingest.hosts import HostRule, is_forwarded
 from relay.ingest.refusals import WrongMethod
 from relay.observe.health import Health
 from relay.observe.series import (
@@ -46,6 +48,8 @@ from relay.operate.queries import rows_of
 from relay.operate.views import session_view
 from relay.settings.models import Operations
 
+OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
+"""For probes and scrapers, from wherever they ask."""
 ONE = "(?P<what>[0-9]{1,18})"
 READS = ("GET", "HEAD")
 
@@ -109,6 +113,7 @@ class OperatorDoors:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             self._hosts.check(request.headers)
+            _check_nearness(request)
             return await self._door(request)(request)
         except (Rejected, Unavailable) as why:
             return refusal(why)
@@ -186,6 +191,13 @@ def _matching(deeds: dict[str, Deed], path: str) -> Answer | None:
         if found:
             return partial(deed, found["what"])
     return None
+
+
+def _check_nearness(request: web.BaseRequest) -> None:
+    if request.rel_url.raw_path not in OPEN and is_forwarded(request.headers):
+        raise Rejected(
+            403, "Not from this machine", "a proxy passed this on, and only this machine may ask for it"
+        )
 
 
 def _check_method(request: web.BaseRequest, allowed: set[str]) -> None:

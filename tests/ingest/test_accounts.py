@@ -52,6 +52,23 @@ async def test_bytes_that_were_not_announced_are_paid_by_the_next_request() -> N
         assert (await house.post(EVENT)).status == 429
 
 
+UNANNOUNCED = b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n"
+COME_TO_NOTHING = {
+    "not JSON": HEAD + UNANNOUNCED % (4000, b"{" * 4000) + b"0\r\n\r\n",
+    "too large": HEAD + UNANNOUNCED % (70_000, b" " * 70_000) + b"0\r\n\r\n",
+    "a bad line": HEAD.replace(b"json", b"x-ndjson") + UNANNOUNCED % (4000, b"{\n" * 2000) + b"0\r\n\r\n",
+    "no order": HEAD.replace(b"events", b"broadcasts") + UNANNOUNCED % (4000, b"{" * 4000) + b"0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", COME_TO_NOTHING.values(), ids=COME_TO_NOTHING)
+async def test_bytes_that_were_not_announced_are_paid_also_where_they_come_to_nothing(raw: bytes) -> None:
+    small = {"port": 0, "max_batch_bytes": 65_536}
+    async with opened(settings(server=small, sources=sources(bytes_per_s=1024))) as house:
+        assert (await house.said(raw)).startswith(b"HTTP/1.1 4")
+        assert (await house.post(EVENT)).status == 429
+
+
 async def test_events_past_the_rate_are_429_and_none_of_them_is_applied() -> None:
     async with opened(settings(sources=sources(events_per_s=10))) as house:
         first = await house.post([EVENT | {"id": f"e{n}"} for n in range(20)])

@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from relay import wire
 from relay.errors import Rejected
 from relay.ingest import BroadcastRequest, BroadcastResult
-from tests.ingest.house import EVENT, ORDER, WALL, House, opened, settings
+from tests.ingest.house import EVENT, ORDER, WALL, House, key_settings, opened, settings, sure
 
 NEW, OLD, OTHER = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2, 3))
 NOW_S = WALL // 1000
@@ -214,3 +214,32 @@ async def test_a_source_that_signs_has_its_rates_too() -> None:
     async with opened(signing(requests_per_s=1)) as house:
         got = [(await posted(house, headers(message_id=f"m{n}"))).status for n in range(3)]
         assert got == [202, 202, 429]
+
+
+async def test_bodies_of_callers_nobody_knows_are_held_up_to_a_bound_and_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever names a source may be anybody. Who comes with a key is known before its body and is not concerned."""
+    monkeypatch.setattr("relay.ingest.unproven.MOST_BYTES", 1000)
+    both = {"secrets": [NEW], "keys": [key_settings(sure())]}
+    async with opened(settings(sources={"crm": both})) as house:
+        host, _, port = house.base_url.removeprefix("http://").rpartition(":")
+        _, stranger = await asyncio.open_connection(host, int(port))
+        begun = (
+            b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n" + b"x" * 950
+        )
+        stranger.write(b"POST /v1/sources/anything HTTP/1.1\r\n" + begun)
+        refused = "relay_unproven_bodies_refused_total"
+        late = {"Connection": "close"}  # one that is whole and answered at once is not held at all
+        answer = await posted(house, headers() | late)
+        async with asyncio.timeout(5):
+            while answer.status == 202:  # its bytes are on their way
+                answer = await posted(house, headers() | late)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert house.counted(refused) == 1
+        assert (await house.post(EVENT)).status == 202
+        stranger.transport.abort()
+        async with asyncio.timeout(5):
+            while answer.status == 503:
+                answer = await posted(house, headers(message_id="msg-2"))
+        assert answer.status == 202

@@ -245,3 +245,28 @@ async def test_a_refused_reload_says_why(house: House) -> None:
 @pytest.mark.parametrize("accept", ["*/*", "application/x-ndjson"])
 async def test_no_answer_says_what_it_is_built_with(house: House, path: str, accept: str) -> None:
     assert (await house.ask(path, Accept=accept)).headers["Server"] == "typing-relay"
+
+
+PROXIED = [
+    {"Forwarded": "for=203.0.113.7"},
+    {"X-Forwarded-For": "203.0.113.7"},
+    {"x-forwarded-proto": "https"},
+]
+
+
+@pytest.mark.parametrize("said", PROXIED, ids=lambda said: next(iter(said)))
+async def test_what_a_proxy_passed_on_is_not_from_this_machine(house: House, said: dict[str, str]) -> None:
+    """Its Host is right: a proxy beside the relay would give everybody the operator's doors."""
+    house.type()
+    for method, path in [
+        ("GET", "/v1/sessions"),
+        ("GET", "/docs"),
+        ("POST", f"/v1/sessions/{SESSION}/purge"),
+        ("POST", "/v1/endpoints/tracker/pause"),
+        ("POST", "/v1/reload"),
+    ]:
+        assert (await house.ask(path, method, **said)).status == 403, path
+    assert [(await house.ask(path, **said)).status for path in ("/healthz", "/readyz", "/metrics")] == [
+        200
+    ] * 3
+    assert (await house.ask("/v1/endpoints")).value["endpoints"][0]["state"] == "active"

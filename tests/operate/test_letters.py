@@ -170,6 +170,7 @@ async def test_an_endpoints_attempts_are_listed_page_by_page(house: House) -> No
 
 
 async def test_deliveries_are_listed_page_by_page(house: House) -> None:
+    await house.quiet()
     whole = (await house.ask("/v1/deliveries")).value["deliveries"]
     first = (await house.ask("/v1/deliveries?limit=4")).value
     rest = (await house.ask(f"/v1/deliveries?limit=4&before={first['next']}")).value

@@ -6,22 +6,22 @@
 Platforms disable a webhook that answers with errors: what an adapter has no use for is counted, and answered well.
 """
 
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
 
 from relay.core.moments import Ms, UnixMs
-from relay.ingest.accounts import Account, Accounts
+from relay.ingest.accounts import Accounts
 from relay.ingest.adapters.catalogue import Adapter, adapters_of
-from relay.ingest.adapters.signatures import Headers, LiveSecret, is_signed, proof_of, request_id
+from relay.ingest.adapters.signatures import Headers, is_signed, request_id
 from relay.ingest.answers import reply
-from relay.ingest.body import form_of, read_body
+from relay.ingest.body import form_of
 from relay.ingest.credentials import Caller, unauthorised
 from relay.ingest.events import Event
 from relay.ingest.hosts import foreign_page
-from relay.ingest.intake import DUPLICATE, Intake, Taken, ids_of
+from relay.ingest.intake import Intake, Taken, ids_of
 from relay.ingest.refusals import BadField, rejected
+from relay.ingest.unproven import Proof, Unproven
 from relay.observe.metrics import Metrics
 from relay.observe.series import IGNORED_WEBHOOKS
 from relay.settings.models import Settings
@@ -40,6 +40,7 @@ class SourceDoor:
         settings: Settings,
         accounts: Accounts,
         intake: Intake,
+        unproven: Unproven,
         *,
         key_of: Callable[[Headers], Caller],
         metrics: Metrics,
@@ -50,11 +51,11 @@ class SourceDoor:
         self._limits = settings.server
         self._accounts = accounts
         self._intake = intake
+        self._unproven = unproven
         self._key_of = key_of
         self._metrics = metrics
         self._now = now
         self._wall = wall
-        self._nobody = (LiveSecret(proof_of("hub", secrets.token_hex())),)
 
     def use(self, settings: Settings) -> None:
         """Follow the settings. Raises SettingsError, and then goes on as before."""
@@ -66,26 +67,28 @@ class SourceDoor:
         return {hdrs.METH_POST: self._answer} if is_ours else None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers, limits = request.headers, self._limits
-        body = await read_body(request, max_bytes=limits.max_batch_bytes, timeout_s=limits.body_timeout_s)
+        headers = request.headers
         adapter = self._adapters.get(request.rel_url.raw_path[len(PREFIX) :])
-        is_proven = self._is_signed(adapter, headers, body)
-        if adapter is None or not (is_proven or self._is_keyed(adapter, headers)):
-            raise unauthorised()
-        account, now = self._accounts[adapter.caller.source], self._now()
-        account.rates.admit_request(len(body), now)
-        form_of(headers, allowed=adapter.forms)
-        repeated = request_id(adapter.scheme, headers) if is_proven else None
-        if repeated is None:
-            return reply(adapter.status, self._taken(adapter, account, body)._asdict())
-        with account.once(repeated, now) as is_news:
-            told = self._taken(adapter, account, body) if is_news else self._repeated(adapter)
-        return reply(adapter.status, told._asdict())
 
-    def _is_signed(self, adapter: Adapter | None, headers: Headers, body: bytes) -> bool:
-        """A source that is none is tried with a secret nobody has, so that it takes as long."""
-        tried = self._nobody if adapter is None or not adapter.secrets else adapter.secrets
-        return is_signed(tried, headers, body, self._wall()) and foreign_page(headers) is None
+        def prove(body: bytes) -> Proof:
+            return self._proof(adapter, headers, body)
+
+        async def answer(caller: Caller, body: bytes) -> web.StreamResponse:
+            proven = self._adapters[caller.source]  # nobody had a turn since
+            form_of(headers, allowed=proven.forms)
+            return reply(proven.status, self._taken(proven, body)._asdict())
+
+        return await self._unproven.answered(request, prove, answer, max_bytes=self._limits.max_batch_bytes)
+
+    def _proof(self, adapter: Adapter | None, headers: Headers, body: bytes) -> Proof:
+        """Raises Rejected (401), the same for a source that is none."""
+        if adapter is None:
+            raise unauthorised()
+        if is_signed(adapter.secrets, headers, body, self._wall()) and foreign_page(headers) is None:
+            return Proof(adapter.caller, request_id(adapter.scheme, headers), adapter.status)
+        if self._is_keyed(adapter, headers):
+            return Proof(adapter.caller, None)
+        raise unauthorised()
 
     def _is_keyed(self, adapter: Adapter, headers: Headers) -> bool:
         if hdrs.AUTHORIZATION not in headers:
@@ -93,18 +96,15 @@ class SourceDoor:
         caller = self._key_of(headers)
         return caller.source == adapter.caller.source and caller.ticket is None
 
-    def _taken(self, adapter: Adapter, account: Account, body: bytes) -> Taken:
+    def _taken(self, adapter: Adapter, body: bytes) -> Taken:
         """What became of a delivery's events. Raises Rejected, Unavailable; then of none."""
         events = _read(adapter, body)
         source = adapter.caller.source
         if not events:
             self._metrics.counter(IGNORED_WEBHOOKS, source).value += 1
             return _NOTHING
-        account.rates.admit_events(len(events), self._now())
+        self._accounts[source].rates.admit_events(len(events), self._now())
         return self._intake.all(source, self._intake.activities(adapter.caller, events), ids_of(events))
-
-    def _repeated(self, adapter: Adapter) -> Taken:
-        return self._intake.counted(adapter.caller.source, DUPLICATE)
 
 
 def _read(adapter: Adapter, body: bytes) -> list[Event]:

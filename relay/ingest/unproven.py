@@ -1,0 +1,103 @@
+"""Requests whose caller is known only once their body is here: signed ones, and platforms' own webhooks.
+
+    body ─► who? ─► rate ─► seen before? ─► answer
+     503     401     429     202, a duplicate
+
+Until then a stranger may have sent it. So what all of them hold at once is bounded; who comes with a key is not
+concerned, since a key is looked at before a body.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from aiohttp import web
+
+from relay.core.moments import Ms
+from relay.ingest.accounts import Accounts
+from relay.ingest.answers import reply
+from relay.ingest.body import Book, read_body
+from relay.ingest.credentials import Caller
+from relay.ingest.intake import DUPLICATE, Intake
+from relay.ingest.refusals import Unread
+from relay.observe.metrics import Metrics
+from relay.observe.series import UNPROVEN_REFUSED
+
+MOST_BYTES = 32 * 2**20
+"""Of all such bodies on their way: thirty-two of the largest, thousands of the usual ones."""
+
+
+class Proof(NamedTuple):
+    """Who sent a body. `message_id` tells a repeat, None where nothing does; `status` answers one."""
+
+    caller: Caller
+    message_id: str | None
+    status: int = 202
+
+
+class Unproven:
+    """Raises Rejected (401, 408, 413, 429, 503), and whatever `prove` and `answer` raise."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        intake: Intake,
+        *,
+        timeout_s: float,
+        metrics: Metrics,
+        now: Callable[[], Ms],
+    ) -> None:
+        self._accounts = accounts
+        self._intake = intake
+        self._timeout_s = timeout_s
+        self._refused = metrics.counter(UNPROVEN_REFUSED)
+        self._now = now
+        self._held_bytes = 0
+
+    async def answered(
+        self,
+        request: web.BaseRequest,
+        prove: Callable[[bytes], Proof],
+        answer: Callable[[Caller, bytes], Awaitable[web.StreamResponse]],
+        *,
+        max_bytes: int,
+    ) -> web.StreamResponse:
+        """The same message twice has one effect and two answers of 2xx, whatever `answer` does."""
+        with self._room() as book:
+            body = await read_body(request, max_bytes=max_bytes, timeout_s=self._timeout_s, book=book)
+            proof = prove(body)
+        caller = proof.caller
+        with self.once(proof, len(body)) as is_news:
+            if is_news:
+                return await answer(caller, body)
+            return reply(proof.status, self._intake.counted(caller.source, DUPLICATE)._asdict())
+
+    @contextmanager
+    def once(self, proof: Proof, size_bytes: int) -> Iterator[bool]:
+        """True for what is news, once it is paid for; it is remembered if the block ends well. Raises Rejected (400, 429)."""
+        account, now = self._accounts[proof.caller.source], self._now()
+        account.rates.admit_request(size_bytes, now)
+        if proof.message_id is None:
+            yield True
+            return
+        with account.once(proof.message_id, now) as is_news:
+            yield is_news
+
+    @contextmanager
+    def _room(self) -> Iterator[Book]:
+        held_bytes = 0
+
+        def book(size_bytes: int) -> None:
+            nonlocal held_bytes
+            if self._held_bytes + size_bytes > MOST_BYTES:
+                self._refused.value += 1
+                raise Unread(
+                    503, "Unavailable", "too many bodies nobody has answered for are on their way", retry_after_s=1
+                )  # fmt: skip
+            self._held_bytes += size_bytes
+            held_bytes += size_bytes
+
+        try:
+            yield book
+        finally:
+            self._held_bytes -= held_bytes
