@@ -44,25 +44,30 @@ class Account:
         self.leave_on_close = source.leave_on_close
         self.max_streams = source.max_streams
 
-    @contextmanager
-    def once(self, message_id: str, now: Ms) -> Iterator[bool]:
-        """True for a signed request that is news; it is remembered if the block ends well, and only then.
+    def knows(self, message_id: str, now: Ms) -> bool:
+        """True for a signed request that had its effect before.
 
         Call it once the signature is verified: a stranger must not use up an id. Raises Rejected (400, 429).
         """
         if len(message_id) > LONGEST_MESSAGE_ID:
             raise Rejected(400, "Bad webhook-id", f"at most {LONGEST_MESSAGE_ID} characters are wanted")
-        if self._requests.has(message_id, now):
-            yield False
-            return
         if message_id in self._answering:
             raise Rejected(
                 429, "Being answered", "this very request is still at work; ask again", retry_after_s=1
             )
+        return self._requests.has(message_id, now)
+
+    def remember(self, message_id: str, now: Ms) -> None:
+        """It had its effect."""
+        self._requests.remember((message_id,), now)
+
+    @contextmanager
+    def answering(self, message_id: str, now: Ms) -> Iterator[None]:
+        """Around an answer that takes its time: it is remembered if the block ends well, and only then."""
         self._answering.add(message_id)
         try:
-            yield True
-            self._requests.remember((message_id,), now)
+            yield
+            self.remember(message_id, now)
         finally:
             self._answering.discard(message_id)
 

@@ -87,11 +87,14 @@ class EventDoor:
 
     def _signed_at_once(self, headers: Headers, payload: StreamReader) -> Taken:
         form, body = form_of(headers), payload.read_nowait()
-        proof = self._proof(headers, body)
-        with self._unproven.once(proof, len(body)) as is_news:
-            if is_news:
-                return self._taken(proof.caller, self._accounts[proof.caller.source], form, body)
-            return self._intake.counted(proof.caller.source, DUPLICATE)
+        caller, message_id, now = self._signer(headers, body), headers[ID_HEADER], self._now()
+        account = self._accounts[caller.source]
+        account.rates.admit_request(len(body), now)
+        if account.knows(message_id, now):
+            return self._intake.counted(caller.source, DUPLICATE)
+        told = self._taken(caller, account, form, body)
+        account.remember(message_id, now)
+        return told
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = request.headers
@@ -121,16 +124,16 @@ class EventDoor:
         form = form_of(headers)
 
         def prove(body: bytes) -> Proof:
-            return self._proof(headers, body)
+            return Proof(self._signer(headers, body), headers[ID_HEADER])
 
         async def answer(caller: Caller, body: bytes) -> web.StreamResponse:
             return _told(self._taken(caller, self._accounts[caller.source], form, body))
 
         return await self._unproven.answered(request, prove, answer, max_bytes=self._limits.max_batch_bytes)
 
-    def _proof(self, headers: Headers, body: bytes) -> Proof:
+    def _signer(self, headers: Headers, body: bytes) -> Caller:
         """Raises Rejected (401)."""
-        return Proof(self.credentials.signer(headers, body, WRITE), headers[ID_HEADER])
+        return self.credentials.signer(headers, body, WRITE)
 
     async def _lines(
         self, request: web.BaseRequest, caller: Caller, account: Account | Share

@@ -66,22 +66,15 @@ class Unproven:
         with self._room() as book:
             body = await read_body(request, max_bytes=max_bytes, timeout_s=self._timeout_s, book=book)
             proof = prove(body)
-        caller = proof.caller
-        with self.once(proof, len(body)) as is_news:
-            if is_news:
-                return await answer(caller, body)
-            return reply(proof.status, self._intake.counted(caller.source, DUPLICATE)._asdict())
-
-    @contextmanager
-    def once(self, proof: Proof, size_bytes: int) -> Iterator[bool]:
-        """True for what is news, once it is paid for; it is remembered if the block ends well. Raises Rejected (400, 429)."""
-        account, now = self._accounts[proof.caller.source], self._now()
-        account.rates.admit_request(size_bytes, now)
+        caller, now = proof.caller, self._now()
+        account = self._accounts[caller.source]
+        account.rates.admit_request(len(body), now)
         if proof.message_id is None:
-            yield True
-            return
-        with account.once(proof.message_id, now) as is_news:
-            yield is_news
+            return await answer(caller, body)
+        if account.knows(proof.message_id, now):
+            return reply(proof.status, self._intake.counted(caller.source, DUPLICATE)._asdict())
+        with account.answering(proof.message_id, now):
+            return await answer(caller, body)
 
     @contextmanager
     def _room(self) -> Iterator[Book]:

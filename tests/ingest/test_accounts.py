@@ -116,11 +116,13 @@ async def test_a_flood_of_ids_of_one_source_forgets_none_of_another() -> None:
 
 
 def once(account: Account, message_id: str, now: Ms, *, why: Exception | None = None) -> bool:
-    with account.once(message_id, now) as is_news:
+    """Whether it was news; then it is answered."""
+    if account.knows(message_id, now):
+        return False
+    with account.answering(message_id, now):
         if why is not None:
             raise why
-        return is_news
-    return False
+    return True
 
 
 def test_a_message_is_news_once_and_for_ten_minutes() -> None:
@@ -137,9 +139,9 @@ def test_a_message_whose_answer_was_a_refusal_is_not_remembered() -> None:
 
 def test_a_message_at_work_is_neither_news_nor_known() -> None:
     one = account()
-    with one.once("m", 0) as is_news, pytest.raises(Rejected) as caught, one.once("m", 0):
-        pass
-    assert (is_news, caught.value.status, caught.value.retry_after_s) == (True, 429, 1)
+    with one.answering("m", 0), pytest.raises(Rejected) as caught:
+        one.knows("m", 0)
+    assert (caught.value.status, caught.value.retry_after_s) == (429, 1)
     assert not once(one, "m", 1)
 
 
