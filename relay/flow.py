@@ -286,12 +286,13 @@ class Flow:
         return [session for session in sessions if pacing.is_unsettled(session.pacer, now, session.reach)]
 
     def _reach_of(self, name: str) -> pacing.Reach:
-        can = self.platforms[name].gateway.capabilities
+        can, timings = self.platforms[name].gateway.capabilities, self.timings_of(name)
         return reach_of(
-            self.timings_of(name).stop_mode,
+            timings.stop_mode,
             shows_paused=can.shows_paused,
             can_stop=can.can_stop,
             message_clears=can.message_clears,
+            longest_ms=None if can.honours_duration else timings.duration_ms,
         )
 
 

@@ -37,20 +37,30 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the platform can be told (a gateway's capabilities), with the mode the operator chose."""
+    """What the platform can be told (a gateway's capabilities), with the mode the operator chose.
+
+    `longest_ms`: it displays nothing for longer, whatever it is told; None where it does as it is told.
+    """
 
     shows_paused: bool = True
     can_stop: bool = True
     message_clears: bool = False
     is_explicit: bool = True
+    longest_ms: int | None = None
+
+    def kept_ms(self, duration_ms: int) -> int:
+        """How long a display that is asked for this long lasts."""
+        return duration_ms if self.longest_ms is None else min(duration_ms, self.longest_ms)
 
     @property
     def owes_stops(self) -> bool:
         return self.is_explicit and self.can_stop
 
 
-def reach_of(mode: StopMode, *, shows_paused: bool, can_stop: bool, message_clears: bool) -> Reach:
-    return Reach(shows_paused, can_stop, message_clears, mode is StopMode.EXPLICIT)
+def reach_of(
+    mode: StopMode, *, shows_paused: bool, can_stop: bool, message_clears: bool, longest_ms: int | None = None
+) -> Reach:
+    return Reach(shows_paused, can_stop, message_clears, mode is StopMode.EXPLICIT, longest_ms)
 
 
 @dataclass(slots=True)

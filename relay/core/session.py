@@ -214,7 +214,7 @@ class Session:
         self.touched = now
         self.traceparent = activity.traceparent or self.traceparent
         if activity.is_public and (activity.duration_ms or activity.kind in _SHOWS):
-            self.pacer.duration_ms = activity.duration_ms or 0
+            self.pacer.duration_ms = self.reach.kept_ms(activity.duration_ms or 0)
         has_flipped = actor.is_public is not activity.is_public and actor.state is not _IDLE
         actor.is_public = activity.is_public
         cell = self._move(actor, activity, now)

@@ -30,7 +30,7 @@ from relay.gateway.probes import Probes
 from relay.gateway.wallet import Wallet
 from relay.settings.gateway import Gateway as GatewaySettings
 
-GENESYS_CLOUD = Capabilities(shows_paused=False, can_stop=False, message_clears=True)
+GENESYS_CLOUD = Capabilities(shows_paused=False, can_stop=False, message_clears=True, honours_duration=False)
 
 ENDED = frozenset({400, 404, 409, 410})
 """Which of them a leg that has ended is answered with is not documented: after each, the leg is looked up afresh."""

@@ -7,7 +7,7 @@ from statistics import mean
 import aiohttp
 import pytest
 
-from relay.core.activity import Kind
+from relay.core.activity import Activity, Kind
 from relay.core.indicator import Indicator
 from relay.core.moments import Ms
 from relay.errors import Rejected
@@ -154,6 +154,34 @@ async def forty_busy(it: Cloudy) -> None:
         for number in range(1, 41):
             it.type(number)
         await asyncio.sleep(0.5)
+
+
+async def test_a_longer_display_than_the_platform_is_proven_to_show_is_not_counted_on() -> None:
+    """Escaped because the stand-in was only asked for what it shows: it was dark for half of the time."""
+    async with cloudy() as it:
+        it.conversation()
+        for _ in range(60):
+            keystroke = Activity("cloud", it.address(), "desk", "agent-1", Kind.KEYSTROKE, duration_ms=10_000)
+            it.flow.accept([keystroke])
+            await asyncio.sleep(0.5)
+        shown = it.shown_at()
+        dark = darkness(steady(0.5), shown, display_ms=5000, longest_gap_ms=2800)
+        assert dark.share <= 3.5 / 60
+        assert {fact.duration_ms for fact in it.broadcasts()} == {5000}
+
+
+@pytest.mark.parametrize(("asked", "shown"), [(None, 5000), (10_000, 5000), (800, 800)])
+async def test_an_order_is_shown_for_the_gateways_own_time_at_most(asked: int | None, shown: int) -> None:
+    async with cloudy() as it:
+        it.conversation()
+        await it.orders.broadcast(
+            ("cloud", it.address().session_id),
+            it.address(),
+            indicator=Indicator.TYPING,
+            duration_ms=asked,
+            source="desk",
+        )
+        assert [fact.duration_ms for fact in it.broadcasts()] == [shown]
 
 
 async def test_a_pause_and_a_stop_are_told_to_trackers_and_lapse_on_the_platform() -> None:
