@@ -156,6 +156,11 @@ class Session:
 
     # Questions.
 
+    def may_move(self, now: Ms) -> bool:
+        """True where nobody acts and the platform is owed nothing, or where it refused the address."""
+        is_idle = self.stated is _STOPPED and not pacing.is_unsettled(self.pacer, now, self.reach)
+        return is_idle or now < self.pacer.muted_until
+
     def wish(self, now: Ms) -> Wish | None:
         """What the platform should be told at this instant, if anything."""
         self.catch_up()

@@ -13,7 +13,7 @@ from relay.core.moments import Ms
 from relay.errors import Rejected
 from relay.sandbox.chaos import Forced
 from relay.sandbox.traces import generated_trace
-from tests.flow.cloud import Cloudy, cloudy, darkness, most_in_a_minute
+from tests.flow.cloud import Cloudy, agent_id, cloudy, darkness, most_in_a_minute
 from tests.gateway.rig import CALM, now_ms
 
 # Fewer empty turns of the loop before time moves on than looptime's 42: the wheel ticks 50 times a second for minutes.
@@ -240,6 +240,42 @@ async def test_a_conversation_without_its_agent_is_left_alone_for_a_minute() -> 
         await asyncio.sleep(1)
         assert len(it.platform.arrivals) == 0
         assert [fact.error for fact in it.broadcasts()] == ["refused"]
+
+
+async def test_a_conversation_that_was_handed_over_goes_on_at_the_next_agents_leg() -> None:
+    """Escaped because nobody was ever handed over: the next agent was refused for more than a minute."""
+    async with cloudy() as it:
+        conversation = it.conversation()
+        it.type()
+        await asyncio.sleep(1)
+        it.act(Kind.MESSAGE_SENT)
+        conversation.legs[1].end(0)
+        second = conversation.connect(agent_id(2), 0)
+        for _ in range(10):
+            await asyncio.sleep(0.5)
+            it.type_as(2)
+        assert it.platform.arrivals[-1].guest_id == second.communication_id
+        assert it.statuses() == {200}
+
+
+async def test_the_next_agent_need_not_wait_for_one_whose_leg_was_refused() -> None:
+    async with cloudy() as it:
+        conversation = it.conversation()
+        it.type()
+        await asyncio.sleep(1)
+        conversation.legs[1].end(0)
+        second = conversation.connect(agent_id(2), 0)
+        with pytest.raises(Rejected, match="busy at another address"):
+            it.type_as(2)
+        for _ in range(12):
+            it.type()
+            await asyncio.sleep(0.5)
+        assert it.broadcasts()[-1].error == "refused"
+        for _ in range(10):
+            it.type_as(2)
+            await asyncio.sleep(0.5)
+        assert it.platform.arrivals[-1].guest_id == second.communication_id
+        assert it.broadcasts()[-1].success
 
 
 async def test_a_guests_socket_has_the_first_key_at_once_and_nothing_after_the_silence() -> None:
