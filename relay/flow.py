@@ -24,11 +24,13 @@ from relay.core.indicator import Address, Indicator, Rank, SessionKey
 from relay.core.moments import NEVER, Ms, UnixMs
 from relay.core.outcome import Outcome
 from relay.core.pacer import Pacer, Standing, reach_of
+from relay.core.rank import rank_of
 from relay.core.report import suppressed_of, transition_of
 from relay.core.session import Change, Session, Verdict
 from relay.core.timings import Timings
-from relay.errors import Rejected, Unavailable
+from relay.errors import Unavailable
 from relay.gateway.port import Gateway
+from relay.sessions.addresses import check_move, check_usable, refuse_two
 from relay.sessions.live import LiveSessions
 
 _APPLIED, _STALE = Verdict.APPLIED, Verdict.STALE
@@ -118,8 +120,8 @@ class Flow:
     def accept(self, activities: Sequence[Activity]) -> Accepted:
         """Apply a batch, whole or not at all.
 
-        Raises Rejected: 422 for an address that is unusable or not the one its session began with, 429 at the
-        cap on sessions; Unavailable while draining.
+        Raises Rejected: 422 for an address that is unusable, or another than that at which its session is busy, 429 at
+        the cap on sessions; Unavailable while draining.
         """
         self.refuse_if_draining()
         sessions, now = self._found(activities), self.world.now()
@@ -137,8 +139,12 @@ class Flow:
             raise Unavailable(self.refusal, retry_after_s=5.0)
 
     def open(self, key: SessionKey, address: Address, source: str) -> Session:
-        """The live session of that key, made if there is none. Raises Rejected (429) at the cap."""
+        """The live session of that key at `address`, which was checked. Raises Rejected (429) at the cap."""
         session = self.sessions.get(key)
+        if session is not None and session.address != address:
+            self.platforms[key[0]].gateway.forget(session.address)
+            session.address = address
+            pacing.unmute(session.pacer)  # what the platform said was said of the other one
         if session is None:
             pacer = Pacer(gate_at=self._gate_at)
             reach, timings, now = self._reaches[key[0]], self.timings_of(key[0]), self.world.now()
@@ -150,20 +156,15 @@ class Flow:
         """Those of sessions on this gateway."""
         return self.platforms[gateway].timings or self.timings
 
-    def check_address(self, key: SessionKey, address: Address, where: str = "") -> bool:
-        """True if the session has yet to be opened. `where` names the event of a batch. Raises Rejected (422)."""
+    def check_address(self, key: SessionKey, address: Address, where: str = "") -> None:
+        """Raises Rejected (422) where the session can be neither opened at `address` nor moved to it."""
         session = self.sessions.get(key)
-        if session is not None:
-            if session.address != address:
-                raise _misaddressed(where, "this session is alive with another address; its first one wins")
-            return False
-        problem = self.platforms[key[0]].gateway.validate(address)
-        if problem is not None:
-            raise _misaddressed(where, problem)
-        return True
+        if session is None or session.address != address:
+            check_move(session, self.world.now(), where)
+            check_usable(self.platforms[key[0]].gateway.validate(address), where)
 
     def _found(self, activities: Sequence[Activity]) -> list[Session | None]:
-        """The live session of each, None where it has yet to be opened. Raises Rejected (422, 429)."""
+        """The live session of each, None where it has yet to be opened or moved. Raises Rejected (422, 429)."""
         live = self.sessions.get
         found: list[Session | None] = []
         unopened: dict[SessionKey, Address] = {}
@@ -174,11 +175,11 @@ class Flow:
             if session is None or (session.address is not address and session.address != address):
                 where = f"{len(found)}" if len(activities) > 1 else ""
                 self.check_address(key, address, where)
-                if unopened.setdefault(key, address) != address:
-                    raise _misaddressed(where, "this batch gives the session another address further up")
+                unopened[key], session = address, None
             found.append(session)
         if unopened:
-            self.sessions.refuse_beyond(activities[0].source, len(unopened))
+            refuse_two(activities, unopened)
+            self.sessions.refuse_beyond(activities[0].source, sum(live(key) is None for key in unopened))
         return found
 
     def _observe(self, activity: Activity, now: Ms) -> Verdict:
@@ -226,7 +227,7 @@ class Flow:
         if wish is None:
             throttle.unmark(session.key)
         else:
-            throttle.mark(session.key, pacing.rank_of(session.pacer, wish))
+            throttle.mark(session.key, rank_of(session.pacer, wish))
         self.sessions.arm(session, now)
 
     # Record.
@@ -286,15 +287,11 @@ class Flow:
         return [session for session in sessions if pacing.is_unsettled(session.pacer, now, session.reach)]
 
     def _reach_of(self, name: str) -> pacing.Reach:
-        can = self.platforms[name].gateway.capabilities
+        can, timings = self.platforms[name].gateway.capabilities, self.timings_of(name)
         return reach_of(
-            self.timings_of(name).stop_mode,
+            timings.stop_mode,
             shows_paused=can.shows_paused,
             can_stop=can.can_stop,
             message_clears=can.message_clears,
+            longest_ms=None if can.honours_duration else timings.duration_ms,
         )
-
-
-def _misaddressed(where: str, problem: str) -> Rejected:
-    location = f"{where}.sessionId" if where else "sessionId"
-    return Rejected(422, "Unusable address", problem, problems=((location, problem),))

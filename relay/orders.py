@@ -49,9 +49,9 @@ class Orders:
         carrier.on_settled = self._settled
 
     async def broadcast(
-        self, key: SessionKey, address: Address, *, indicator: Indicator, duration_ms: int, source: str
+        self, key: SessionKey, address: Address, *, indicator: Indicator, duration_ms: int | None, source: str
     ) -> Result:
-        """The platform's acceptance, recorded.
+        """The platform's acceptance, recorded. `duration_ms` None: the gateway's own.
 
         Raises TooSoon inside the session's interval; Rejected: 422 for an unusable address or an indicator that the
         platform does not know, 409 session not active,
@@ -61,7 +61,8 @@ class Orders:
         self._flow.check_address(key, address)
         self._refuse_if_unknown(key[0], indicator)
         session = self._flow.open(key, address, source)
-        wish = Wish(indicator, duration_ms, Cause.DIRECT)
+        kept_ms = session.reach.kept_ms(duration_ms or session.timings.duration_ms)
+        wish = Wish(indicator, kept_ms, Cause.DIRECT)
         self._refuse_if_closed(session)
         self._refuse_if_held(key[0], wish)
         answer = await self._carried(session, wish)

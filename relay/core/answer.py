@@ -22,6 +22,7 @@ MOST_MESSAGE_CHARS = 300
 MAYBE_APPLIED = frozenset({502, 504})
 
 _OF_ONE_SESSION = re.compile(r"\b(conversation|session|communication)s?\b", re.IGNORECASE)
+_OF_AN_IDENTITY = re.compile(r"\b(app|client|org|organization|token|user)s?\b", re.IGNORECASE)
 _LIMIT_HEADERS = ("ratelimit-policy", "x-ratelimit-scope")
 
 
@@ -79,13 +80,22 @@ def wait_asked(answer: Answer, wall: UnixMs) -> Ms | None:
 
 
 def is_for_session(answer: Answer) -> bool:
-    """True where the limit that was hit is named as a conversation's or session's own."""
+    """True where the limit that was hit is named as a conversation's or session's own.
+
+    On Genesys Cloud the namespace is the service's name, the key says whose calls are counted where it says so at all.
+    A limit of its conversation service is taken for one conversation's unless its key names the caller: taking it for
+    everybody's would let one busy conversation silence all.
+    """
     limit = answer.body.get("limit")
-    named = [limit.get("namespace"), limit.get("key")] if isinstance(limit, Mapping) else []
-    named += [answer.headers.get(name) for name in _LIMIT_HEADERS]
-    return any(
-        isinstance(name, str) and _OF_ONE_SESSION.search(re.sub(r"[._-]", " ", name)) for name in named
-    )
+    key, namespace = (limit.get("key"), limit.get("namespace")) if isinstance(limit, Mapping) else ("", "")
+    if _says(key, _OF_AN_IDENTITY):
+        return False
+    named = (key, namespace, *(answer.headers.get(name) for name in _LIMIT_HEADERS))
+    return any(_says(name, _OF_ONE_SESSION) for name in named)
+
+
+def _says(name: object, what: re.Pattern[str]) -> bool:
+    return isinstance(name, str) and what.search(re.sub(r"[._-]", " ", name)) is not None
 
 
 def _line(value: object) -> str:

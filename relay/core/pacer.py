@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from relay.core.indicator import Cause, Indicator, Rank, Wish
+from relay.core.indicator import Cause, Indicator, Wish
 from relay.core.moments import NEVER, Ms
 from relay.core.timings import MUTE_MS, StopMode, Timings
 
@@ -37,20 +37,30 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the platform can be told (a gateway's capabilities), with the mode the operator chose."""
+    """What the platform can be told (a gateway's capabilities), with the mode the operator chose.
+
+    `longest_ms`: it displays nothing for longer, whatever it is told; None where it does as it is told.
+    """
 
     shows_paused: bool = True
     can_stop: bool = True
     message_clears: bool = False
     is_explicit: bool = True
+    longest_ms: int | None = None
+
+    def kept_ms(self, duration_ms: int) -> int:
+        """How long a display that is asked for this long lasts."""
+        return duration_ms if self.longest_ms is None else min(duration_ms, self.longest_ms)
 
     @property
     def owes_stops(self) -> bool:
         return self.is_explicit and self.can_stop
 
 
-def reach_of(mode: StopMode, *, shows_paused: bool, can_stop: bool, message_clears: bool) -> Reach:
-    return Reach(shows_paused, can_stop, message_clears, mode is StopMode.EXPLICIT)
+def reach_of(
+    mode: StopMode, *, shows_paused: bool, can_stop: bool, message_clears: bool, longest_ms: int | None = None
+) -> Reach:
+    return Reach(shows_paused, can_stop, message_clears, mode is StopMode.EXPLICIT, longest_ms)
 
 
 @dataclass(slots=True)
@@ -195,26 +205,6 @@ def decide(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None
     return DECISIONS[pacer.wanted][at](pacer, now, timings, reach)
 
 
-_RANK_OF: dict[Cause, Rank] = {
-    Cause.STOP: Rank.STOP,
-    Cause.START: Rank.START,
-    Cause.DIRECT: Rank.START,
-    Cause.REFRESH: Rank.REFRESH,
-    Cause.PAUSE: Rank.PAUSE,
-}
-
-
-def rank_of(pacer: Pacer, wish: Wish) -> Rank:
-    """Which telling gives way when the budget is short; a stop is a stop, whoever ordered it.
-
-    Whose typing was accepted once goes on with it, also where its display has lapsed meanwhile: when the budget is
-    short all displays lapse, and none of them may go before somebody's first.
-    """
-    if wish.indicator is _STOPPED:
-        return Rank.STOP
-    return Rank.REFRESH if wish.cause is _START and pacer.has_begun else _RANK_OF[wish.cause]
-
-
 def wake_at(pacer: Pacer, now: Ms) -> Ms:
     """When `decide` may answer differently without any input; a wake too many is harmless, one too few is not."""
     if pacer.in_flight is not None:
@@ -274,6 +264,12 @@ def mute(pacer: Pacer, code: str, now: Ms, *, status: int | None = None) -> None
     pacer.muted_until, pacer.mute_code, pacer.mute_status = now + MUTE_MS, code, status
     pacer.shown, pacer.shown_until, pacer.visible_until = None, now, now
     pacer.owes_stop, pacer.tries, pacer.order = False, 0, None
+
+
+def unmute(pacer: Pacer) -> None:
+    """The platform may be asked again; the gate stays as it is."""
+    pacer.muted_until, pacer.mute_code, pacer.mute_status = -NEVER, "", None
+    pacer.tries, pacer.is_given_up = 0, False
 
 
 def hold(pacer: Pacer, now: Ms, timings: Timings) -> None:

@@ -159,6 +159,11 @@ class Session:
 
     # Questions.
 
+    def may_move(self, now: Ms) -> bool:
+        """True where nobody acts and the platform is owed nothing, or where it refused the address."""
+        is_idle = self.stated is _STOPPED and not pacing.is_unsettled(self.pacer, now, self.reach)
+        return is_idle or now < self.pacer.muted_until
+
     def wish(self, now: Ms) -> Wish | None:
         """What the platform should be told at this instant, if anything."""
         self.catch_up()
@@ -218,7 +223,7 @@ class Session:
         self.touched = now
         self.traceparent = activity.traceparent or self.traceparent
         if activity.is_public and (activity.duration_ms or activity.kind in _SHOWS):
-            self.pacer.duration_ms = activity.duration_ms or 0
+            self.pacer.duration_ms = self.reach.kept_ms(activity.duration_ms or 0)
         has_flipped = actor.is_public is not activity.is_public and actor.state is not _IDLE
         actor.is_public = activity.is_public
         cell = self._move(actor, activity, now)

@@ -54,9 +54,10 @@ class AgentTokens:
 
     is_shared = False
 
-    def __init__(self, name: str, place: Place) -> None:
+    def __init__(self, name: str, place: Place, *, most: int = MOST_AGENTS) -> None:
         self._name = name
         self._place = place
+        self._most = most
         self._sources: dict[str, TokenSource] = {}
         self._retrying: asyncio.Task[None] | None = None
 
@@ -83,7 +84,7 @@ class AgentTokens:
         if source is None:
             source = TokenSource(self._name, partial(self._fetch, agent_user_id), is_eager=False)
         self._sources[agent_user_id] = source  # at the end: the first one has been silent longest
-        if len(self._sources) > MOST_AGENTS:
+        if len(self._sources) > self._most:
             self._sources.pop(next(iter(self._sources))).cancel()
         return source
 

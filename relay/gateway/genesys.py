@@ -30,7 +30,7 @@ from relay.gateway.probes import Probes
 from relay.gateway.wallet import Wallet
 from relay.settings.gateway import Gateway as GatewaySettings
 
-GENESYS_CLOUD = Capabilities(shows_paused=False, can_stop=False, message_clears=True)
+GENESYS_CLOUD = Capabilities(shows_paused=False, can_stop=False, message_clears=True, honours_duration=False)
 
 ENDED = frozenset({400, 404, 409, 410})
 """Which of them a leg that has ended is answered with is not documented: after each, the leg is looked up afresh."""
@@ -260,9 +260,13 @@ def payload(wish: Wish) -> dict[str, object]:
     return {"typing": {"type": "On", "duration": wish.duration_ms}}
 
 
+CORRELATION = ("genesys-correlation-id", "inin-correlation-id")
+"""The newer name first; where both are sent they are the same."""
+
+
 def with_context(answer: Answer) -> Answer:
     """`answer` with the id by which the platform's support finds a refusal, behind its message."""
-    named = answer.body.get("contextId") or answer.headers.get("inin-correlation-id")
+    named = answer.body.get("contextId") or next(filter(None, map(answer.headers.get, CORRELATION)), None)
     if answer.is_success or not isinstance(named, str) or not named:
         return answer
     said = f"{answer.message[:MOST_MESSAGE_CHARS]} (contextId {named[:64]})".strip()

@@ -14,11 +14,12 @@ __all__ = ["Capabilities", "Gateway", "Health", "HealthState", "Hold", "Liveness
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the platform can show."""
+    """What the platform can show. `honours_duration` False: that it displays longer than its profile says is not proven."""
 
     shows_paused: bool
     can_stop: bool
     message_clears: bool
+    honours_duration: bool = True
 
 
 class HealthState(StrEnum):

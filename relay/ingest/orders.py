@@ -16,8 +16,6 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import TypedDict  # pydantic brings it, and reads no other before 3.12
 
-DEFAULT_DURATION_MS = 3000
-
 
 @with_config(STRICT)
 class Order(TypedDict, total=False):
@@ -34,13 +32,13 @@ class Order(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class BroadcastRequest:
-    """One indicator a source wants shown now; `gateway` is a configured one."""
+    """One indicator a source wants shown now; `gateway` is a configured one. `duration_ms` None: that gateway's own."""
 
     gateway: str
     source: str
     address: Address
     indicator: Indicator
-    duration_ms: int
+    duration_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +71,4 @@ def address_of(order: Order) -> Address:
 
 
 def request_of(order: Order, address: Address, *, source: str, gateway: str) -> BroadcastRequest:
-    duration_ms = order.get("duration", DEFAULT_DURATION_MS)
-    return BroadcastRequest(gateway, source, address, order["type"], duration_ms)
+    return BroadcastRequest(gateway, source, address, order["type"], order.get("duration"))

@@ -20,7 +20,7 @@ from relay.core.moments import rfc3339
 from relay.errors import RelayError
 from relay.observe.sampled import Sampled
 
-HASHED = frozenset({"session_id", "guest_id", "actor"})
+HASHED = frozenset({"session_id", "guest_id", "communication_id", "actor"})
 """Fields that name a person or a conversation: the same id gives the same hash while the key lives."""
 
 SECRET = frozenset({"authorization", "client_secret", "key", "password", "secret", "secrets", "token"})

@@ -54,6 +54,8 @@ def test_a_limit_of_a_session_in_a_header_makes_only_that_session_wait() -> None
         {"limit": "session"},
         {"limit": {"namespace": "platform.api"}},
         {"message": "your session is limited"},
+        {"limit": {"key": "org.app.user.rate.per.minute", "namespace": "conversation"}},
+        {"limit": {"key": "client.credentials.token.rate.per.minute", "namespace": "conversation"}},
     ],
 )
 def test_any_other_limit_makes_everybody_wait(body: dict[str, object]) -> None:

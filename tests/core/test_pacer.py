@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.core.indicator import Cause, Indicator, Rank, Wish
+from relay.core.indicator import Cause, Indicator, Wish
 from relay.core.moments import NEVER, Ms
 from relay.core.pacer import (
     DECISIONS,
@@ -15,7 +15,6 @@ from relay.core.pacer import (
     cleared_by_platform,
     decide,
     hold,
-    rank_of,
     reach_of,
     refusal_of_order,
     rests_at,
@@ -71,27 +70,6 @@ def muted(**fields: Any) -> Pacer:
 )
 def test_where_a_pacer_stands(pacer: Pacer, named: Standing) -> None:
     assert standing(pacer, NOW) is named
-
-
-START, REFRESH = Wish(TYPING, 3000, Cause.START), Wish(TYPING, 3000, Cause.REFRESH)
-
-
-@pytest.mark.parametrize(
-    ("pacer", "wish", "rank"),
-    [
-        (off(), START, Rank.START),
-        (off(has_begun=True), START, Rank.REFRESH),
-        (on(has_begun=True), REFRESH, Rank.REFRESH),
-        (off(has_begun=True), Wish(TYPING, 3000, Cause.DIRECT), Rank.START),
-        (on(has_begun=True), Wish(PAUSED, 3000, Cause.PAUSE), Rank.PAUSE),
-        (on(has_begun=True), Wish(STOPPED, 3000, Cause.STOP), Rank.STOP),
-        (off(), Wish(STOPPED, 3000, Cause.DIRECT), Rank.STOP),
-    ],
-)
-def test_only_a_typing_that_was_never_accepted_ranks_as_somebodys_first(
-    pacer: Pacer, wish: Wish, rank: Rank
-) -> None:
-    assert rank_of(pacer, wish) is rank
 
 
 def test_typing_that_becomes_wanted_anew_has_not_begun() -> None:

@@ -56,6 +56,11 @@ class Cloudy:
     def type(self, number: int = 1) -> None:
         self.act(Kind.KEYSTROKE, number)
 
+    def type_as(self, agent: int, number: int = 1) -> None:
+        """Another agent's key in this conversation."""
+        address = self.address(number)._replace(agent_user_id=agent_id(agent))
+        self.flow.accept([Activity(NAME, address, "desk", agent_id(agent), Kind.KEYSTROKE)])
+
     async def play(self, keys: Sequence[Ms], number: int = 1) -> None:
         """Press these keys, each at its time after now."""
         began = now_ms()

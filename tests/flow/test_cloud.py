@@ -7,13 +7,13 @@ from statistics import mean
 import aiohttp
 import pytest
 
-from relay.core.activity import Kind
+from relay.core.activity import Activity, Kind
 from relay.core.indicator import Indicator
 from relay.core.moments import Ms
 from relay.errors import Rejected
 from relay.sandbox.chaos import Forced
 from relay.sandbox.traces import generated_trace
-from tests.flow.cloud import Cloudy, cloudy, darkness, most_in_a_minute
+from tests.flow.cloud import Cloudy, agent_id, cloudy, darkness, most_in_a_minute
 from tests.gateway.rig import CALM, now_ms
 
 # Fewer empty turns of the loop before time moves on than looptime's 42: the wheel ticks 50 times a second for minutes.
@@ -156,6 +156,34 @@ async def forty_busy(it: Cloudy) -> None:
         await asyncio.sleep(0.5)
 
 
+async def test_a_longer_display_than_the_platform_is_proven_to_show_is_not_counted_on() -> None:
+    """Escaped because the stand-in was only asked for what it shows: it was dark for half of the time."""
+    async with cloudy() as it:
+        it.conversation()
+        for _ in range(60):
+            keystroke = Activity("cloud", it.address(), "desk", "agent-1", Kind.KEYSTROKE, duration_ms=10_000)
+            it.flow.accept([keystroke])
+            await asyncio.sleep(0.5)
+        shown = it.shown_at()
+        dark = darkness(steady(0.5), shown, display_ms=5000, longest_gap_ms=2800)
+        assert dark.share <= 3.5 / 60
+        assert {fact.duration_ms for fact in it.broadcasts()} == {5000}
+
+
+@pytest.mark.parametrize(("asked", "shown"), [(None, 5000), (10_000, 5000), (800, 800)])
+async def test_an_order_is_shown_for_the_gateways_own_time_at_most(asked: int | None, shown: int) -> None:
+    async with cloudy() as it:
+        it.conversation()
+        await it.orders.broadcast(
+            ("cloud", it.address().session_id),
+            it.address(),
+            indicator=Indicator.TYPING,
+            duration_ms=asked,
+            source="desk",
+        )
+        assert [fact.duration_ms for fact in it.broadcasts()] == [shown]
+
+
 async def test_a_pause_and_a_stop_are_told_to_trackers_and_lapse_on_the_platform() -> None:
     async with cloudy() as it:
         await typed(it, [0.0])
@@ -212,6 +240,42 @@ async def test_a_conversation_without_its_agent_is_left_alone_for_a_minute() -> 
         await asyncio.sleep(1)
         assert len(it.platform.arrivals) == 0
         assert [fact.error for fact in it.broadcasts()] == ["refused"]
+
+
+async def test_a_conversation_that_was_handed_over_goes_on_at_the_next_agents_leg() -> None:
+    """Escaped because nobody was ever handed over: the next agent was refused for more than a minute."""
+    async with cloudy() as it:
+        conversation = it.conversation()
+        it.type()
+        await asyncio.sleep(1)
+        it.act(Kind.MESSAGE_SENT)
+        conversation.legs[1].end(0)
+        second = conversation.connect(agent_id(2), 0)
+        for _ in range(10):
+            await asyncio.sleep(0.5)
+            it.type_as(2)
+        assert it.platform.arrivals[-1].guest_id == second.communication_id
+        assert it.statuses() == {200}
+
+
+async def test_the_next_agent_need_not_wait_for_one_whose_leg_was_refused() -> None:
+    async with cloudy() as it:
+        conversation = it.conversation()
+        it.type()
+        await asyncio.sleep(1)
+        conversation.legs[1].end(0)
+        second = conversation.connect(agent_id(2), 0)
+        with pytest.raises(Rejected, match="busy at another address"):
+            it.type_as(2)
+        for _ in range(12):
+            it.type()
+            await asyncio.sleep(0.5)
+        assert it.broadcasts()[-1].error == "refused"
+        for _ in range(10):
+            it.type_as(2)
+            await asyncio.sleep(0.5)
+        assert it.platform.arrivals[-1].guest_id == second.communication_id
+        assert it.broadcasts()[-1].success
 
 
 async def test_a_guests_socket_has_the_first_key_at_once_and_nothing_after_the_silence() -> None:

@@ -337,11 +337,43 @@ async def test_an_order_nobody_waits_for_any_more_is_never_sent() -> None:
         assert it.arrivals() == []
 
 
-async def test_an_address_given_first_wins() -> None:
+async def test_while_a_session_is_busy_its_address_stays() -> None:
     async with river() as it:
         it.type()
+        await it.wait(100)
+        elsewhere = ADDRESS._replace(guest_id="g-2")
+        with pytest.raises(Rejected, match="busy at another address"):
+            it.type(address=elsewhere)
+        it.act(Kind.MESSAGE_SENT)
         with pytest.raises(Rejected):
-            it.type(address=ADDRESS.__class__(SESSION, "g-2"))
+            it.type(address=elsewhere)  # the stop is still owed
+        await it.wait(3000)
+        it.type(address=elsewhere)
+        await it.wait(1000)
+        assert it.arrivals()[-1].guest_id == "g-2"
+        with pytest.raises(Rejected):
+            it.type()
+
+
+async def test_a_session_does_not_move_to_an_address_that_is_not_one() -> None:
+    async with river() as it:
+        it.type()
+        await it.wait(20_000)
+        with pytest.raises(Rejected, match="guestId"):
+            it.type(address=ADDRESS._replace(guest_id="../x"))
+        it.type()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_batch_that_moves_a_session_may_not_have_both_addresses(order: tuple[int, int]) -> None:
+    async with river() as it:
+        it.type()
+        await it.wait(20_000)
+        both = (ADDRESS, ADDRESS._replace(guest_id="g-2"))
+        batch = [Activity("guest", both[each], "desk", "agent-7", Kind.KEYSTROKE) for each in order]
+        with pytest.raises(Rejected, match="two addresses"):
+            it.flow.accept(batch)
+        it.flow.accept(batch[:1])
 
 
 async def test_a_probe_that_finds_no_permit_delays_no_indicator() -> None:

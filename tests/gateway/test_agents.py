@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from relay.core.moments import rfc3339
 from relay.core.outcome import Expired, Shown
-from relay.gateway.agents import ConfiguredTokens, FileTokens
-from relay.gateway.oauth import Granted, LoginProblem
+from relay.gateway.agents import AgentTokens, ConfiguredTokens, FileTokens
+from relay.gateway.oauth import Granted, LoginProblem, TokenSource
 from relay.gateway.port import HealthState
 from relay.sandbox.serving import Listener
 from tests.gateway.cloud_rig import agent_id, cloud_rig
@@ -123,6 +123,23 @@ async def test_a_token_service_that_fails_once_is_asked_again_by_itself_and_then
         assert it.gateway.health().state is HealthState.OK
         await asyncio.sleep(100)
         assert answers == []
+
+
+async def test_as_many_tokens_are_kept_as_allowed_and_who_was_silent_longest_is_asked_for_again() -> None:
+    asked: list[str] = []
+
+    class Counted(ConfiguredTokens):
+        async def __call__(self, agent_user_id: str) -> Granted | LoginProblem:
+            asked.append(agent_user_id)
+            return Granted("t", 300_000)
+
+    tokens = AgentTokens("cloud", Counted({}), most=2)
+    for agent in ("a", "b", "a", "c", "a", "b"):
+        source = tokens.of(agent)
+        assert isinstance(source, TokenSource)
+        await source.bearer(deadline_ms=now_ms() + 1000)
+    assert asked == ["a", "b", "c", "b"]
+    await tokens.close()
 
 
 async def test_a_token_service_that_echoes_how_it_was_asked_tells_nobody_the_secret(

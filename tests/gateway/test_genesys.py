@@ -3,9 +3,10 @@ import logging
 
 import pytest
 
+from relay.core.answer import Answer
 from relay.core.indicator import Address, Cause, Indicator, Rank, Wish
 from relay.core.outcome import CoolOff, Expired, Failure, Held, Refused, Shown, Unreachable
-from relay.gateway.genesys import payload
+from relay.gateway.genesys import payload, with_context
 from relay.gateway.port import HealthState, Hold, Liveness
 from relay.sandbox.chaos import Forced
 from relay.sandbox.conversations import full_shape
@@ -110,6 +111,21 @@ async def test_a_refusal_carries_the_platforms_words_its_context_and_what_to_gra
         assert (outcome.status, outcome.code) == (403, "missing.any.permissions")
         assert "(contextId " in outcome.message
         assert "conversation:webmessaging:create" in outcome.advice
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({"genesys-correlation-id": "new", "inin-correlation-id": "old"}, "new"),
+        ({"inin-correlation-id": "old"}, "old"),
+    ],
+)
+def test_a_refusal_without_a_context_is_found_by_the_answers_correlation_id(
+    headers: dict[str, str], named: str
+) -> None:
+    answer = with_context(Answer(403, headers, {"message": "no"}))
+    assert answer.message == f"no (contextId {named})"
+    assert "(contextId own)" in with_context(Answer(403, headers, {"contextId": "own"})).message
 
 
 async def test_a_conversation_that_may_not_be_looked_at_says_which_permission_is_missing() -> None:

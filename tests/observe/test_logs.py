@@ -42,7 +42,7 @@ def test_a_fact_is_one_line_with_its_fields() -> None:
     assert line["time"].endswith("Z")
 
 
-@pytest.mark.parametrize("name", ["session_id", "guest_id", "actor"])
+@pytest.mark.parametrize("name", ["session_id", "guest_id", "communication_id", "actor"])
 def test_an_id_is_a_hash_that_only_the_same_id_and_key_give(name: str) -> None:
     one = logged({name: "g-17"})[name]
     assert "g-17" not in one
