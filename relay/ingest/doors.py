@@ -84,6 +84,7 @@ class Doors:
             limits=settings.server,
             metrics=metrics,
             now=now,
+            wall=wall,
         )
         self._hosts.origins = self._accounts.origins
         self._unproven = Unproven(

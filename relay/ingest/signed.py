@@ -9,7 +9,7 @@ tell whether a source signs at all: its name is no secret.
 
 from collections.abc import Mapping
 
-from relay.core.moments import UnixMs
+from relay.core.moments import UnixMs, unix_ms_of
 from relay.core.signature import (
     ID_HEADER,
     SIGNATURE_HEADER,
@@ -59,7 +59,7 @@ def _keys(source: Source) -> Keys:
     return Keys(
         Secret(
             hmac_signer(one.secret.get_secret_value()),
-            None if one.until is None else round(one.until.timestamp() * 1000),
+            unix_ms_of(one.until),
         )
         for one in source.secrets
     )
