@@ -4,7 +4,7 @@ Keys are kept only as SHA-256. A key is 32 random bytes: its hash cannot be gues
 would only help a flood.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -16,7 +16,7 @@ from relay.core.moments import UnixMs, unix_ms_of
 from relay.core.ticket import PREFIX as TICKET_PREFIX
 from relay.core.ticket import Ticket
 from relay.errors import Rejected, SettingsError
-from relay.ingest.hosts import foreign_page, is_forwarded
+from relay.ingest.hosts import Headers, foreign_page, is_forwarded
 from relay.ingest.signed import SOURCE_HEADER, Signers
 from relay.ingest.tickets import Tickets
 from relay.settings.models import Settings, is_loopback
@@ -29,8 +29,6 @@ _SCHEME = "bearer "
 
 LOCAL = "local"
 """The source of events on an open loopback listener."""
-
-Headers = Mapping[str, str]
 
 _NOBODY = sha256(b"").digest()  # compared with when there is no such key, so that both take as long
 

@@ -36,7 +36,7 @@ from relay.ingest.refusals import WrongMethod, too_large
 from relay.ingest.shares import Share
 from relay.ingest.streams import Streams
 from relay.ingest.tickets import DEFAULT_LIFE_S, read_ticket_request, ticketed_address
-from relay.ingest.unproven import Proof, Unproven
+from relay.ingest.unproven import Proven, Unproven
 from relay.observe.metrics import Metrics
 from relay.settings.models import Server, Settings
 
@@ -289,7 +289,7 @@ class Doors:
         headers = request.headers
         form_of(headers)
 
-        def prove(body: bytes) -> Proof:
-            return Proof(self.credentials.signer(headers, body, WRITE), headers[ID_HEADER])
+        def prove(body: bytes) -> Proven:
+            return Proven(self.credentials.signer(headers, body, WRITE), headers[ID_HEADER])
 
         return await self._unproven.answered(request, prove, partial(answer, request), max_bytes=max_bytes)
