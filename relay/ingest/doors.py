@@ -206,7 +206,7 @@ class Doors:
         return reply(202, self._all_taken(caller, account, lines.end())._asdict())
 
     def _book(self, request: web.BaseRequest, account: Account | Share) -> Book | None:
-        """Where the bytes of a body are paid that were not announced, and so not yet paid: also those that came to nothing."""
+        """Where bytes are paid for that were not announced, and so not yet paid; also those that come to nothing."""
         if request.content_length is not None:
             return None
         return lambda size_bytes: account.rates.book_bytes(size_bytes, self._now())
