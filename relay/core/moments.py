@@ -33,3 +33,8 @@ def from_rfc3339(text: str) -> UnixMs:
     Raises ValueError where there is no such day, hour or offset.
     """
     return (datetime.fromisoformat(text) - _EPOCH) // _MS
+
+
+def unix_ms_of(moment: datetime | None) -> UnixMs | None:
+    """An aware `datetime`, cut to the millisecond; None is none."""
+    return None if moment is None else (moment - _EPOCH) // _MS

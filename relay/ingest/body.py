@@ -21,7 +21,7 @@ class Form(StrEnum):
 
 
 Book = Callable[[int], None]
-"""Told the size in bytes of each piece of a body as it comes, whatever becomes of it then; what it raises ends the body."""
+"""Told the size of each piece of a body as it comes, whatever becomes of it then; what it raises ends the reading."""
 
 EVENTS = frozenset({Form.JSON, Form.LINES})
 

@@ -4,7 +4,7 @@ Keys are kept only as SHA-256. A key is 32 random bytes: its hash cannot be gues
 would only help a flood.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -12,11 +12,11 @@ from secrets import token_bytes
 
 from aiohttp import hdrs
 
-from relay.core.moments import UnixMs
+from relay.core.moments import UnixMs, unix_ms_of
 from relay.core.ticket import PREFIX as TICKET_PREFIX
 from relay.core.ticket import Ticket
 from relay.errors import Rejected, SettingsError
-from relay.ingest.hosts import foreign_page, is_forwarded
+from relay.ingest.hosts import Headers, foreign_page, is_forwarded
 from relay.ingest.signed import SOURCE_HEADER, Signers
 from relay.ingest.tickets import Tickets
 from relay.settings.models import Settings, is_loopback
@@ -30,8 +30,6 @@ _SCHEME = "bearer "
 LOCAL = "local"
 """The source of events on an open loopback listener."""
 
-Headers = Mapping[str, str]
-
 _NOBODY = sha256(b"").digest()  # compared with when there is no such key, so that both take as long
 
 
@@ -44,6 +42,8 @@ class Caller:
     scopes: frozenset[str]
     ticket: Ticket | None = None
     """What it is limited to, where it came with a ticket."""
+    good_until: UnixMs | None = None
+    """When its key ends, where it came with one that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class _Key:
     caller: Caller
     digest: bytes
     good_from: UnixMs | None
-    good_until: UnixMs | None
 
     def is_good(self, wall: Callable[[], UnixMs]) -> bool:
-        if self.good_from is None and self.good_until is None:
+        good_until = self.caller.good_until
+        if self.good_from is None and good_until is None:
             return True
         now = wall()
-        return (self.good_from or 0) <= now and (self.good_until is None or now < self.good_until)
+        return (self.good_from or 0) <= now and (good_until is None or now < good_until)
 
 
 def unauthorised() -> Rejected:
@@ -174,10 +174,9 @@ def _keys(settings: Settings) -> dict[str, _Key]:
 def _key(key: ApiKey, name: str, source: Source, settings: Settings) -> _Key:
     gateway = source.gateway or only_gateway(settings)
     return _Key(
-        caller=Caller(name, gateway, frozenset(key.scopes)),
+        caller=Caller(name, gateway, frozenset(key.scopes), good_until=unix_ms_of(key.not_after)),
         digest=bytes.fromhex(key.sha256),
-        good_from=None if key.not_before is None else int(key.not_before.timestamp() * 1000),
-        good_until=None if key.not_after is None else int(key.not_after.timestamp() * 1000),
+        good_from=unix_ms_of(key.not_before),
     )
 
 

@@ -38,7 +38,7 @@ from relay.ingest.pages import is_preflight, let_read, preflight
 from relay.ingest.refusals import WrongMethod
 from relay.ingest.streams import Streams
 from relay.ingest.tickets import DEFAULT_LIFE_S, read_ticket_request, ticketed_address
-from relay.ingest.unproven import Proof, Unproven
+from relay.ingest.unproven import Proven, Unproven
 from relay.observe.metrics import Metrics
 from relay.settings.models import Server, Settings
 
@@ -83,6 +83,7 @@ class Doors:
             limits=settings.server,
             metrics=metrics,
             now=now,
+            wall=wall,
         )
         self._hosts.origins = self._accounts.origins
         self._unproven = Unproven(
@@ -223,7 +224,7 @@ class Doors:
         headers = request.headers
         form_of(headers)
 
-        def prove(body: bytes) -> Proof:
-            return Proof(self.credentials.signer(headers, body, WRITE), headers[ID_HEADER])
+        def prove(body: bytes) -> Proven:
+            return Proven(self.credentials.signer(headers, body, WRITE), headers[ID_HEADER])
 
         return await self._unproven.answered(request, prove, partial(answer, request), max_bytes=max_bytes)

@@ -25,7 +25,7 @@ from relay.ingest.intake import DUPLICATE, Intake, Taken, ids_of
 from relay.ingest.lines import Lines
 from relay.ingest.refusals import too_large
 from relay.ingest.shares import Share
-from relay.ingest.unproven import Proof, Unproven
+from relay.ingest.unproven import Proven, Unproven
 from relay.observe.metrics import Metrics
 from relay.settings.models import Server
 
@@ -123,8 +123,8 @@ class EventDoor:
         headers = request.headers
         form = form_of(headers)
 
-        def prove(body: bytes) -> Proof:
-            return Proof(self._signer(headers, body), headers[ID_HEADER])
+        def prove(body: bytes) -> Proven:
+            return Proven(self._signer(headers, body), headers[ID_HEADER])
 
         async def answer(caller: Caller, body: bytes) -> web.StreamResponse:
             return _told(self._taken(caller, self._accounts[caller.source], form, body))

@@ -15,6 +15,9 @@ from aiohttp import hdrs
 from relay.errors import Rejected
 from relay.settings.models import is_loopback
 
+Headers = Mapping[str, str]
+"""Whatever case their names are in."""
+
 _REMEMBERED_AT_MOST = 256  # honest callers use a handful of names; others are judged anew each time
 _OWN_FETCHES = frozenset({"same-origin", "none"})
 
@@ -33,7 +36,7 @@ class HostRule:
         self._any_address = host in {"0.0.0.0", "::", ""}  # noqa: S104 - asked about, not bound
         self._verdicts: dict[str, bool] = {}
 
-    def check(self, headers: Mapping[str, str]) -> None:
+    def check(self, headers: Headers) -> None:
         """Returns for a request that was meant for us. Raises Rejected (400, 403)."""
         host = headers.get(hdrs.HOST)
         if host is None:
@@ -49,7 +52,7 @@ class HostRule:
         if fetch is not None and fetch not in _OWN_FETCHES:
             raise Rejected(403, "Foreign origin", "requests from pages of another site are refused")
 
-    def listed_page(self, headers: Mapping[str, str]) -> str | None:
+    def listed_page(self, headers: Headers) -> str | None:
         """The foreign page that sent this, if it is one of `origins`."""
         page = foreign_page(headers)
         return page if page in self.origins else None
@@ -71,12 +74,12 @@ class HostRule:
         return is_loopback(name) or is_own_address or bool({host, name} & self._names)
 
 
-def is_forwarded(headers: Mapping[str, str]) -> bool:
+def is_forwarded(headers: Headers) -> bool:
     """True where a proxy says so: the caller is not on this machine then, whatever the connection looks like."""
     return any(name.lower().startswith(_FORWARDED) for name in headers)
 
 
-def foreign_page(headers: Mapping[str, str]) -> str | None:
+def foreign_page(headers: Headers) -> str | None:
     """The origin of the page that sent this, if it is a page and not one of ours."""
     origin = headers.get(hdrs.ORIGIN)
     return None if origin is None or _is_same(origin, headers.get(hdrs.HOST, "")) else origin

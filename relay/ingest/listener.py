@@ -1,7 +1,8 @@
 """The public listener: aiohttp's low-level server, set up for callers we do not know.
 
 Every setting here answers something a stranger can do: endless headers, idle connections, bodies that never end,
-answers that are never read, bytes that are not HTTP. What aiohttp would log or answer about those repeats the bytes; ours does not.
+answers that are never read, bytes that are not HTTP. What aiohttp would log or answer about those repeats the bytes;
+ours does not.
 """
 
 import asyncio

@@ -7,9 +7,7 @@ Whatever is wrong is one answer. Every live secret is tried with every `v1` entr
 tell whether a source signs at all: its name is no secret.
 """
 
-from collections.abc import Mapping
-
-from relay.core.moments import UnixMs
+from relay.core.moments import UnixMs, unix_ms_of
 from relay.core.signature import (
     ID_HEADER,
     SIGNATURE_HEADER,
@@ -19,12 +17,11 @@ from relay.core.signature import (
     Secret,
     hmac_signer,
 )
+from relay.ingest.hosts import Headers
 from relay.settings.models import Settings
 from relay.settings.upstream import Source
 
 SOURCE_HEADER = "X-Relay-Source"
-
-Headers = Mapping[str, str]
 
 
 class Signers:
@@ -59,7 +56,7 @@ def _keys(source: Source) -> Keys:
     return Keys(
         Secret(
             hmac_signer(one.secret.get_secret_value()),
-            None if one.until is None else round(one.until.timestamp() * 1000),
+            unix_ms_of(one.until),
         )
         for one in source.secrets
     )

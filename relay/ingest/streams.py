@@ -7,12 +7,13 @@ handshake ─► who? (header, or a ticket among the subprotocols) ─► rate, 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from aiohttp import hdrs, web
 
 from relay.core.activity import Activity
 from relay.core.indicator import SessionKey
-from relay.core.moments import Ms
+from relay.core.moments import Ms, UnixMs
 from relay.core.ticket import PREFIX as TICKET_PREFIX
 from relay.errors import Rejected, Unavailable
 from relay.ingest.accounts import Accounts
@@ -32,6 +33,10 @@ PROTOCOL = "typing-relay.v1"
 
 _LEAVE_AT_ONCE = 500
 _CLOSE_S = 1.0
+TICKETED_S = 12 * 3600
+"""A stream opened with a ticket lives as long: a working day and more, and then its page asks for leave once again."""
+_LOOKED_AT_S = 60.0
+"""How late a stream may end whose end came nearer because the wall clock was set."""
 _QUERY = "leaveOnClose"
 
 
@@ -48,6 +53,7 @@ class Streams:
         limits: Server,
         metrics: Metrics,
         now: Callable[[], Ms],
+        wall: Callable[[], UnixMs],
     ) -> None:
         self._accounts = accounts
         self._intake = intake
@@ -56,10 +62,12 @@ class Streams:
         self._limits = limits
         self._metrics = metrics
         self._now = now
+        self._wall = wall
         self._carried = Carried()
         self._open: dict[Stream, web.BaseRequest] = {}
         self._of_source: Counter[str] = Counter()
         self._turns: dict[str, Turns] = {}
+        self._timers: dict[Stream, asyncio.TimerHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._is_draining = False
         metrics.watch(STREAMS, lambda: {(name,): float(count) for name, count in self._of_source.items()})
@@ -82,11 +90,15 @@ class Streams:
         if share is not None:
             share.streams += 1
         transport = request.transport
+        if caller.ticket is not None:
+            stream.caller = replace(caller, good_until=self._wall() + TICKETED_S * 1000)
         try:
             await socket.prepare(request)
+            self._end_in_time(stream)
             await stream.run()
         finally:
             del self._open[stream]
+            self._stop_timer(stream)
             self._of_source[caller.source] -= 1
             if share is not None:
                 share.streams -= 1
@@ -102,6 +114,7 @@ class Streams:
         for stream, request in self._open.items():
             try:
                 stream.caller = _still(stream.caller, request, credentials)
+                self._end_in_time(stream)
             except Rejected:
                 self._end_soon(stream, End.REVOKED)
 
@@ -112,6 +125,24 @@ class Streams:
             self._end_soon(stream, End.DRAINING)
         if self._ending:
             await asyncio.wait(self._ending, timeout=_CLOSE_S)
+
+    def _end_in_time(self, stream: Stream) -> None:
+        """Once its credentials are over; asked now and then, since only the wall clock knows when."""
+        self._stop_timer(stream)
+        good_until = stream.caller.good_until
+        if good_until is None:
+            return
+        left_s = (good_until - self._wall()) / 1000
+        if left_s <= 0:
+            self._end_soon(stream, End.REVOKED)
+        else:
+            nap_s = min(left_s, _LOOKED_AT_S)
+            self._timers[stream] = asyncio.get_running_loop().call_later(nap_s, self._end_in_time, stream)
+
+    def _stop_timer(self, stream: Stream) -> None:
+        timer = self._timers.pop(stream, None)
+        if timer is not None:
+            timer.cancel()
 
     def _end_soon(self, stream: Stream, why: End) -> None:
         task = asyncio.create_task(stream.end(why), name=f"stream-end-{why.value}")

@@ -27,7 +27,7 @@ MOST_BYTES = 32 * 2**20
 """Of all such bodies on their way: thirty-two of the largest, thousands of the usual ones."""
 
 
-class Proof(NamedTuple):
+class Proven(NamedTuple):
     """Who sent a body. `message_id` tells a repeat, None where nothing does; `status` answers one."""
 
     caller: Caller
@@ -57,7 +57,7 @@ class Unproven:
     async def answered(
         self,
         request: web.BaseRequest,
-        prove: Callable[[bytes], Proof],
+        prove: Callable[[bytes], Proven],
         answer: Callable[[Caller, bytes], Awaitable[web.StreamResponse]],
         *,
         max_bytes: int,

@@ -1,4 +1,4 @@
-"""Programs to start from, as the page shows them; each stands in its own file and is run by the tests."""
+"""Programs to start from, as the page shows them; each stands in its own file, and the tests run that file."""
 
 from importlib.resources import files
 

@@ -3,19 +3,15 @@
 from collections.abc import Iterable
 
 from relay import ed25519
-from relay.core.moments import UnixMs
+from relay.core.moments import unix_ms_of
 from relay.core.signature import Keys, Secret, Signer, hmac_signer
 from relay.settings.endpoint import SigningSecret
 
 
 def keys_of(secrets: Iterable[SigningSecret]) -> Keys:
     """Newest first, as configured. Raises ValueError, which never holds a secret, where one cannot sign."""
-    return Keys(Secret(_signer(one.secret.get_secret_value()), _until(one)) for one in secrets)
+    return Keys(Secret(_signer(one.secret.get_secret_value()), unix_ms_of(one.until)) for one in secrets)
 
 
 def _signer(secret: str) -> Signer:
     return ed25519.signer(secret) if secret.startswith(ed25519.SIGNING_PREFIX) else hmac_signer(secret)
-
-
-def _until(secret: SigningSecret) -> UnixMs | None:
-    return None if secret.until is None else round(secret.until.timestamp() * 1000)

@@ -1,6 +1,8 @@
+from datetime import UTC, datetime
+
 import pytest
 
-from relay.core.moments import from_rfc3339, rfc3339
+from relay.core.moments import from_rfc3339, rfc3339, unix_ms_of
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,9 @@ def test_what_is_written_is_read_back() -> None:
 def test_a_moment_that_never_was_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         from_rfc3339(text)
+
+
+def test_a_moment_of_the_settings_is_cut_as_a_text_is() -> None:
+    """Rounded it would be later, and what ends then lived half a millisecond longer."""
+    assert unix_ms_of(datetime(1970, 1, 1, 0, 0, 0, 999_999, tzinfo=UTC)) == 999
+    assert unix_ms_of(None) is None

@@ -2,14 +2,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiohttp import WSServerHandshakeError
+from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from relay import wire
 from relay.core.activity import Kind
-from relay.core.moments import UnixMs
+from relay.core.moments import UnixMs, rfc3339
 from relay.errors import Rejected, Unavailable
 from relay.ingest import Credentials
-from relay.ingest.streams import PROTOCOL
+from relay.ingest.streams import PROTOCOL, TICKETED_S
 from relay.settings import Settings
 from tests.ingest.house import EVENT, WALL, House, key_settings, opened, settings, sure, until
 from tests.ingest.test_stream import HANDSHAKE, closed, framed, said, send
@@ -295,6 +295,63 @@ async def test_a_stream_whose_key_is_revoked_is_closed_and_the_others_go_on() ->
         await send(bot, EVENT)
         await taken(house, 1)
         await bot.close()
+
+
+def expiring(*, after_s: int) -> Settings:
+    not_after = rfc3339(WALL + after_s * 1000)
+    return settings(sources={"crm": {"keys": [key_settings(sure(), not_after=not_after)]}})
+
+
+async def slept(house: House, seconds: float) -> None:
+    """On both clocks."""
+    house.wall += round(seconds * 1000)
+    await asyncio.sleep(seconds)
+
+
+@pytest.mark.looptime
+async def test_a_stream_ends_with_its_key_though_nobody_reads_the_settings_again() -> None:
+    async with opened(expiring(after_s=90)) as house:
+        socket = await house.stream()
+        answering = asyncio.create_task(answered(socket))
+        for _ in range(89):
+            await slept(house, 1)
+        assert not answering.done()
+        await slept(house, 1.1)
+        assert await answering == (1008, "these credentials are no longer good")
+        await until(lambda: house.counted('relay_stream_ends_total{reason="revoked"}') == 1)
+
+
+@pytest.mark.looptime
+async def test_a_key_that_is_good_for_longer_lets_its_stream_live_longer() -> None:
+    async with opened(expiring(after_s=5)) as house:
+        socket = await house.stream()
+        answering = asyncio.create_task(answered(socket))
+        used(house, expiring(after_s=15))
+        await slept(house, 10)
+        assert not answering.done()
+        await slept(house, 5.1)
+        assert (await answering)[0] == 1008
+
+
+@pytest.mark.looptime
+async def test_a_stream_by_ticket_lives_twelve_hours_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert TICKETED_S == 12 * 3600
+    monkeypatch.setattr("relay.ingest.streams.TICKETED_S", 90)
+    async with opened(desk()) as house:
+        socket = await house.stream(PROTOCOL, await ticket(house, lifeS=1), Origin=PAGE)
+        answering = asyncio.create_task(answered(socket))
+        for _ in range(89):
+            await slept(house, 1)
+        assert not answering.done()
+        await slept(house, 1.1)
+        assert (await answering)[0] == 1008
+
+
+async def answered(socket: ClientWebSocketResponse) -> tuple[int | None, str]:
+    """Every ping, until the end; its code and words."""
+    while (message := await socket.receive()).type is WSMsgType.PING:
+        await socket.pong(message.data)
+    return socket.close_code, str(message.extra or "")
 
 
 async def test_a_stream_by_ticket_lives_as_long_as_its_page_is_listed() -> None:

@@ -7,9 +7,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 import aiohttp
@@ -96,44 +96,73 @@ async def test_a_stopping_relay_says_goodbye_to_its_streams_and_stops_their_sess
     assert town.transitions()[-1:] == [("stopped", "shutdown")]
 
 
-@asynccontextmanager
-async def desktop() -> AsyncIterator[tuple[str, str, asyncio.Queue[str]]]:
-    """Two origins that serve the example's page, and what its pages post back to them."""
-    said: asyncio.Queue[str] = asyncio.Queue(100)
-    page = (ROOT / "tests/examples/desk.html").read_text()
-    reporting = """<script>
-        addEventListener("relay-closed", (end) => fetch("/said", {method: "POST", body: "closed " + end.detail}));
-        const typing = setInterval(() => { box.value += "x"; box.dispatchEvent(new Event("input")); }, 300);
-        new MutationObserver(() => fetch("/said", {method: "POST", body: told.textContent}))
-          .observe(told, {childList: true});
-        fetch(given.get("relay").replace("ws", "http") + "/v1/events", {method: "POST",
-          headers: {"Content-Type": "application/json", "Authorization": "Bearer " + given.get("ticket")},
-          body: JSON.stringify({sessionId: given.get("session"), type: "keystroke"})})
-          .then((answer) => answer.text()).catch(() => "no answer")
-          .then((text) => fetch("/said", {method: "POST", body: "posted " + text}));
-    </script>"""
+PAGE = """<!doctype html><textarea id="box"></textarea><script type="module">
+  import { typingStream } from "/desk.js";
+  const { relay, sessionId, guestId } = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const said = (text) => fetch("/said", { method: "POST", body: text });
+  const actor = { id: "agent-7" }, Socket = WebSocket;
+  window.WebSocket = class extends Socket {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", ({ data }) => said(data));
+      this.addEventListener("close", ({ code }) => said(`closed: ${code}`));
+    }
+  };
+  const { ticket } = await (await fetch("/ticket", { method: "POST" })).json();
+  const headers = { "Content-Type": "application/json", Authorization: `Bearer ${ticket}` };
+  const body = JSON.stringify({ sessionId, guestId, actor, type: "keystroke" });
+  fetch(`${relay}/v1/events`, { method: "POST", headers, body })
+    .then((answer) => answer.text()).catch(() => "no answer").then((text) => said(`posted ${text}`));
+  const typing = await typingStream(relay, "/ticket", { sessionId, guestId, actor });
+  box.addEventListener("input", () => typing.say(box.value ? "keystroke" : "cleared"));
+  setInterval(() => { box.value += "x"; box.dispatchEvent(new Event("input")); }, 300);
+</script>"""
 
-    async def serve(_: web.Request) -> web.Response:
-        return web.Response(text=page + reporting, content_type="text/html")
 
-    async def hear(request: web.Request) -> web.Response:
-        said.put_nowait(await request.text())
+@dataclass
+class Desk:
+    """A desktop's back end on two origins: it serves a page and the script of `/docs`, and asks for the page's tickets."""
+
+    listed: str = ""
+    foreign: str = ""
+    said: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(100))
+    ticket: Callable[[], Awaitable[bytes]] | None = None
+
+    async def page(self, _: web.Request) -> web.Response:
+        return web.Response(text=PAGE, content_type="text/html")
+
+    async def script(self, _: web.Request) -> web.Response:
+        text = (ROOT / "relay/openapi/assets/desk.js").read_text()
+        return web.Response(text=text, content_type="text/javascript")
+
+    async def give(self, _: web.Request) -> web.Response:
+        assert self.ticket is not None
+        return web.Response(body=await self.ticket(), content_type="application/json")
+
+    async def hear(self, request: web.Request) -> web.Response:
+        self.said.put_nowait(await request.text())
         return web.Response(status=204)
 
-    app = web.Application()
-    app.add_routes([web.get("/", serve), web.post("/said", hear)])
+
+@asynccontextmanager
+async def desktop() -> AsyncIterator[Desk]:
+    desk, app = Desk(), web.Application()
+    app.add_routes([
+        web.get("/", desk.page), web.get("/desk.js", desk.script),
+        web.post("/ticket", desk.give), web.post("/said", desk.hear),
+    ])  # fmt: skip
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     for _ in range(2):
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-    listed, foreign = (f"http://127.0.0.1:{address[1]}" for address in runner.addresses)
-    yield listed, foreign, said
+    desk.listed, desk.foreign = (f"http://127.0.0.1:{address[1]}" for address in runner.addresses)
+    yield desk
     await runner.cleanup()
 
 
 @asynccontextmanager
-async def browsing(town: Town, page: str, relay: RelayProcess, ticket: str) -> AsyncIterator[None]:
-    given = {"relay": relay.public.replace("http", "ws"), "session": session_id(), "ticket": ticket}
+async def browsing(town: Town, page: str, relay: RelayProcess) -> AsyncIterator[None]:
+    given = {"relay": relay.public, "sessionId": session_id(), "guestId": GUEST}
     profile = town.home / f"profile-{secrets.token_hex(4)}"
     assert CHROMIUM is not None
     options = (
@@ -159,20 +188,24 @@ async def heard(said: asyncio.Queue[str], *beginnings: str) -> list[str]:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
 async def test_a_page_in_a_browser_types_with_its_ticket_and_another_page_cannot(town: Town) -> None:
-    """The example page as it is: preflight, POST and WebSocket, judged by a browser and not by us."""
-    desk = made("desk")
-    async with desktop() as (listed, foreign, said):
-        origins = f'[sources.desk]\norigins = ["{listed}"]\n'
-        write(town, origins, desk.toml)
+    """The script of `/docs` as it is: preflight, POST and WebSocket, judged by a browser and not by us."""
+    made_for_desk = made("desk")
+    async with desktop() as desk:
+        origins = f'[sources.desk]\norigins = ["{desk.listed}"]\n'
+        write(town, origins, made_for_desk.toml)
         async with town.relay(BRISK, RELAY_CONFIG="relay.toml") as relay:
-            asked = {"sessionId": session_id(), "guestId": GUEST, "actor": {"id": "agent-7"}}
-            got = await town.ask("POST", f"{relay.public}/v1/tickets", asked, headers=bearer(desk))
-            ticket = got.value["ticket"]
-            async with browsing(town, foreign, relay, ticket):
-                assert await heard(said, "posted", "closed:") == ["posted no answer", "closed: 1006 "]
+
+            async def ticket() -> bytes:
+                asked = {"sessionId": session_id(), "guestId": GUEST, "actor": {"id": "agent-7"}}
+                url = f"{relay.public}/v1/tickets"
+                return wire.dumps((await town.ask("POST", url, asked, headers=bearer(made_for_desk))).value)
+
+            desk.ticket = ticket
+            async with browsing(town, desk.foreign, relay):
+                assert await heard(desk.said, "posted", "closed:") == ["posted no answer", "closed: 1006"]
             assert town.told() == []
-            async with browsing(town, listed, relay, ticket):
-                posted, _ = await heard(said, "posted", '{"ack":')
+            async with browsing(town, desk.listed, relay):
+                posted, _ = await heard(desk.said, "posted", '{"ack":')
                 assert wire.loads(posted.removeprefix("posted "))["accepted"] == 1
                 await until(lambda: "typing" in town.told(), within_s=10, what="typing shown")
             await until(
@@ -255,9 +288,3 @@ async def test_two_thousand_slow_connections_leave_the_others_quick(town: Town) 
     print(f"median {percentile([seconds for _, seconds in answers], 0.5) * 1000:.1f} ms,", end=" ")
     print(f"p99 {p99 * 1000:.1f} ms beside 2,000 slow connections, {alone * 1000:.1f} ms without")
     assert p99 < max(0.1, 2 * alone)
-
-
-def test_the_page_needs_nothing_but_itself() -> None:
-    page = Path(ROOT / "tests/examples/desk.html").read_text()
-    assert "src=" not in page
-    assert len(page.splitlines()) <= 45

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from relay.core.moments import unix_ms_of
 from relay.errors import SettingsError
 from relay.ingest.adapters import chatwoot, cloudevents, genesys_open, mapping
 from relay.ingest.adapters.payload import Paths
@@ -120,4 +121,4 @@ def _live_secrets(source: Source, scheme: SignatureName) -> Iterator[LiveSecret]
             proof = proof_of(scheme, one.secret.get_secret_value())
         except ValueError as why:
             raise ValueError(f"secrets.{number}: {why}") from None
-        yield LiveSecret(proof, None if one.until is None else round(one.until.timestamp() * 1000))
+        yield LiveSecret(proof, unix_ms_of(one.until))

@@ -13,15 +13,15 @@ from aiohttp import hdrs, web
 from relay.core.moments import Ms, UnixMs
 from relay.ingest.accounts import Accounts
 from relay.ingest.adapters.catalogue import Adapter, adapters_of
-from relay.ingest.adapters.signatures import Headers, is_signed, request_id
+from relay.ingest.adapters.signatures import is_signed, request_id
 from relay.ingest.answers import reply
 from relay.ingest.body import form_of
 from relay.ingest.credentials import Caller, unauthorised
 from relay.ingest.events import Event
-from relay.ingest.hosts import foreign_page
+from relay.ingest.hosts import Headers, foreign_page
 from relay.ingest.intake import Intake, Taken, ids_of
 from relay.ingest.refusals import BadField, rejected
-from relay.ingest.unproven import Proof, Unproven
+from relay.ingest.unproven import Proven, Unproven
 from relay.observe.metrics import Metrics
 from relay.observe.series import IGNORED_WEBHOOKS
 from relay.settings.models import Settings
@@ -70,7 +70,7 @@ class SourceDoor:
         headers = request.headers
         adapter = self._adapters.get(request.rel_url.raw_path[len(PREFIX) :])
 
-        def prove(body: bytes) -> Proof:
+        def prove(body: bytes) -> Proven:
             return self._proof(adapter, headers, body)
 
         async def answer(caller: Caller, body: bytes) -> web.StreamResponse:
@@ -80,14 +80,14 @@ class SourceDoor:
 
         return await self._unproven.answered(request, prove, answer, max_bytes=self._limits.max_batch_bytes)
 
-    def _proof(self, adapter: Adapter | None, headers: Headers, body: bytes) -> Proof:
+    def _proof(self, adapter: Adapter | None, headers: Headers, body: bytes) -> Proven:
         """Raises Rejected (401), the same for a source that is none."""
         if adapter is None:
             raise unauthorised()
         if is_signed(adapter.secrets, headers, body, self._wall()) and foreign_page(headers) is None:
-            return Proof(adapter.caller, request_id(adapter.scheme, headers), adapter.status)
+            return Proven(adapter.caller, request_id(adapter.scheme, headers), adapter.status)
         if self._is_keyed(adapter, headers):
-            return Proof(adapter.caller, None)
+            return Proven(adapter.caller, None)
         raise unauthorised()
 
     def _is_keyed(self, adapter: Adapter, headers: Headers) -> bool:

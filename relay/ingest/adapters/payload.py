@@ -14,8 +14,6 @@ from relay.core.ids import is_id
 from relay.core.moments import RFC3339_PATTERN
 from relay.ingest.refusals import BadField, not_json
 
-PATH_PATTERN = r"^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,15}$"
-
 _ABSENT_ID = "nothing is here, and the session's or the guest's id is wanted; see session_path and guest_path"
 _NO_ID = "an id of letters, digits and . _ : ~ - is wanted, at most 128; see session_path and guest_path"
 _MOMENT = re.compile(RFC3339_PATTERN)

@@ -13,7 +13,7 @@ https://github.com/chatwoot/chatwoot (swagger, schema `webhook`: X-Chatwoot-Time
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from relay.core.moments import UnixMs
@@ -27,9 +27,8 @@ from relay.core.signature import (
     hmac_signer,
     matcher_of,
 )
+from relay.ingest.hosts import Headers
 from relay.settings.adapting import SignatureName
-
-Headers = Mapping[str, str]
 
 Proof = Callable[[Headers, bytes, UnixMs], bool]
 """Whether (headers, raw body) were signed with one secret, now; never raises, whatever is in them."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from relay.core.moments import UnixMs
 from relay.core.signature import Keys
-from relay.ingest.adapters.signatures import Headers, LiveSecret, is_signed, proof_of
+from relay.ingest.adapters.signatures import LiveSecret, is_signed, proof_of
+from relay.ingest.hosts import Headers
 from relay.settings.adapting import SignatureName
 
 BODY = b'{"type":"Event","note":"\xc3\xa9"}'
