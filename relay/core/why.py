@@ -54,7 +54,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A delivery as it stands. `attempts` are those of its present budget, `last` is how the latest went."""
+    """A delivery as it stands. `attempts` are those of its present budget, `last` is how the latest went.
+
+    `is_shed`: it was cancelled because its endpoint held more of the outbox's room than was free.
+    """
 
     state: State
     attempts: int
@@ -63,6 +66,7 @@ class Progress:
     last: str | None = None
     waits_for: str | None = None
     superseded_by: str | None = None
+    is_shed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,11 @@ def _ended(progress: Progress) -> Verdict:
         case State.SUPERSEDED:
             other = progress.superseded_by
             words = f"superseded {_time(at)} by a newer event of its session{f', {other}' if other else ''}"
+        case _ if progress.is_shed:
+            words = (
+                f"cancelled {_time(at)} when it was recorded: its endpoint held more of the outbox than was free; "
+                "it can be replayed"
+            )
         case _:
             words = (
                 f"cancelled {_time(at)} after {after}: the endpoint was disabled or gone; it can be replayed"

@@ -103,7 +103,8 @@ OUTBOX_BYTES = Gauge(
 )
 DELIVERIES_ENDED = Counter("relay_deliveries_ended", "deliveries by how they ended", ("state",))
 DELIVERIES_SHED = Counter(
-    "relay_deliveries_shed", "ephemeral deliveries given up at a limit, to make room; they ended as expired"
+    "relay_deliveries_shed",
+    "given up for want of room: ephemeral ones as expired, those past an endpoint's share as cancelled",
 )
 OUTBOX_OLDEST = Gauge("relay_outbox_oldest_pending_seconds", "age of the oldest delivery not yet made")
 ATTEMPTS = Counter("relay_delivery_attempts", "attempts to deliver by outcome", ("endpoint", "outcome"))

@@ -66,5 +66,12 @@ def progress_of(fate: Fate | None) -> why.Progress | None:
     row = fate.delivery
     last = row.last_failure if row.last_status is None else f"status {row.last_status}"
     return why.Progress(
-        row.state, fate.budget_attempts, row.due, row.finished_at, last, fate.waits_for, fate.superseded_by
+        row.state,
+        fate.budget_attempts,
+        row.due,
+        row.finished_at,
+        last,
+        fate.waits_for,
+        fate.superseded_by,
+        fate.is_shed,
     )

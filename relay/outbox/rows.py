@@ -86,12 +86,13 @@ class EventRow:
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What became of an event at one endpoint. `waits_for` is the earlier event of its session that comes first;
-    `superseded_by` the one that took its place."""
+    `superseded_by` the one that took its place; `is_shed`: its endpoint held more than its share of the room."""
 
     delivery: DeliveryRow
     budget_attempts: int
     waits_for: str | None = None
     superseded_by: str | None = None
+    is_shed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Depth:
     """How much is kept, by state. `oldest_pending_at`: when the oldest undelivered one was recorded.
 
     `body_bytes` is what the undelivered and the dead letters weigh, a body once for each endpoint. Since the store was
-    opened: `ended`, by how, and `shed`, those of them that were given up to make room.
+    opened: `ended`, by how, and `shed`, those of them that were given up for want of room.
     """
 
     by_state: dict[State, int]

@@ -49,6 +49,12 @@ async def recorded(store: OutboxStore, *events: str, session: str = "s1") -> Non
         await store.append(fact)
 
 
+async def delivered(store: OutboxStore) -> None:
+    """What waits for the durable endpoint."""
+    for lease in await claim(store):
+        await store.settle(settlement(lease))
+
+
 def trouble(store: OutboxStore) -> str:
     return store.trouble or ""
 
@@ -256,33 +262,36 @@ class ClassesSuite:
         await store.close(is_clean=True)
 
     async def test_room_is_made_by_the_oldest_ephemeral_ones_stopped_last(self, medium: Medium) -> None:
-        store = await medium.open(max_rows=6, terms=MIXED)
-        await recorded(store, "stopped", session="a")
-        await recorded(store, "typing", session="b")
-        await recorded(store, "paused", session="c")
-        await recorded(store, "broadcast", session="d")
+        store = await medium.open(max_rows=8, terms=MIXED)
+        for session, event in zip("abcde", ("stopped", "typing", "paused", "stopped", "typing"), strict=True):
+            await recorded(store, event, session=session)
+            await delivered(store)
+        await recorded(store, "broadcast", "broadcast", "broadcast", session="f")
+        assert (await store.depth()).shed == 0
+        await recorded(store, "broadcast", session="f")
         assert await states(store, "sessions") == [
             ("stopped", State.PENDING),
             ("typing", State.EXPIRED),
             ("paused", State.PENDING),
+            ("stopped", State.PENDING),
+            ("typing", State.PENDING),
         ]
-        await recorded(store, "broadcast", "broadcast", session="d")
-        assert await states(store, "sessions") == [
-            (event, State.EXPIRED) for event in ("stopped", "typing", "paused")
-        ]
-        assert (await store.depth()).shed == 3
-        assert trouble(store)
-        with pytest.raises(OutboxFull):
-            await recorded(store, "broadcast")
+        assert (await store.depth()).shed == 1
+        await store.close(is_clean=True)
+
+    async def test_the_last_to_make_room_are_stopped_ones(self, medium: Medium) -> None:
+        store = await medium.open(max_rows=6, terms=MIXED)
+        for session, event in zip("abcd", ("stopped", "stopped", "typing", "paused"), strict=True):
+            await recorded(store, event, session=session)
+            await delivered(store)
+        await recorded(store, *["broadcast"] * 4, session="f")
+        ends = [state for _, state in await states(store, "sessions")]
+        assert ends == [State.PENDING, State.PENDING, State.EXPIRED, State.EXPIRED]
         await store.close(is_clean=True)
 
     async def test_nothing_is_given_up_for_one_that_is_refused_all_the_same(self, medium: Medium) -> None:
-        store = await medium.open(max_rows=3, terms=MIXED)
+        store = await medium.open(max_rows=2, terms=MIXED)
         await recorded(store, "typing", session="a")
-        await recorded(store, "broadcast", session="b")
-        (lease,) = await claim(store, endpoint="sessions")
-        await store.settle(settlement(lease))
-        await recorded(store, "broadcast", session="b")
         with pytest.raises(OutboxFull):
             await recorded(store, "typing", session="c")
         assert (await store.depth()).shed == 0
@@ -320,11 +329,13 @@ class ClassesSuite:
 
     async def test_bytes_are_made_free_by_ephemeral_ones(self, medium: Medium) -> None:
         store = await medium.open(max_bytes=500, terms=MIXED)
-        await recorded(store, "typing", session="a")
-        await recorded(store, "typing", session="b")
+        for session in "abc":
+            await recorded(store, "typing", session=session)
+            await delivered(store)
+        assert (await store.depth()).body_bytes > 500
         assert not trouble(store), "what waits can be given up"
-        await recorded(store, "typing", session="c")
-        assert [state for _, state in await states(store)] == [State.PENDING] * 3
+        await recorded(store, "typing", session="d")
+        assert (await states(store))[-1] == ("typing", State.PENDING)
         assert State.EXPIRED in {state for _, state in await states(store, "sessions")}
         await store.close(is_clean=True)
 

@@ -405,7 +405,60 @@ class OutboxStoreSuite:
         assert (await store.append(transition())).sequence == 3
         await store.close(is_clean=True)
 
+    async def test_one_that_takes_nothing_leaves_the_others_their_room(self, medium: Medium) -> None:
+        """It filled the outbox, and then everybody was refused everything."""
+        medium.filters = {"dead": Filter(), "well": Filter()}
+        store = await medium.open(max_rows=10)
+        for number in range(1, 31):
+            recorded = await store.append(transition())
+            (lease,) = await claim(store, endpoint="well")
+            await store.settle(settlement(lease))
+            assert recorded.sequence == number
+        kept = await store.deliveries(Selection(endpoint="dead"))
+        states = [row.state for row in reversed(kept)]
+        assert states == [State.PENDING] * 6 + [State.CANCELLED] * 24, "more than half of the room, by one"
+        assert store.trouble is None
+        assert (await store.depth()).shed == 24
+        found = await store.event(kept[0].event_id, START)
+        assert found is not None
+        assert {fate.delivery.endpoint: fate.is_shed for fate in found[1]} == {"dead": True, "well": False}
+        await store.close(is_clean=True)
+
+    async def test_who_holds_how_much_is_known_after_a_crash_and_what_was_shed_can_be_replayed(
+        self, medium: Medium
+    ) -> None:
+        medium.filters = {"dead": Filter(), "well": Filter()}
+        store = await medium.open(max_rows=4)
+        for _ in range(3):
+            await store.append(transition())
+            (lease,) = await claim(store, endpoint="well")
+            await store.settle(settlement(lease))
+        await medium.crash(store)
+        store = await medium.open(max_rows=4)
+        await store.append(transition())
+        (shed,) = await store.deliveries(Selection(State.CANCELLED, "dead"))
+        for lease in await claim(store, endpoint="well"):
+            await store.settle(settlement(lease))
+        assert await store.replay(shed.delivery_id)
+        found = await store.event(shed.event_id, START)
+        assert found is not None
+        assert not any(fate.is_shed for fate in found[1])
+        await store.close(is_clean=True)
+
+    async def test_where_all_take_nothing_the_room_is_filled_and_then_all_is_refused(
+        self, medium: Medium
+    ) -> None:
+        medium.filters = {"dead": Filter(), "gone": Filter()}
+        store = await medium.open(max_rows=6)
+        for _ in range(3):
+            await store.append(transition())
+        with pytest.raises(OutboxFull):
+            await store.append(transition())
+        assert store.trouble is not None
+        await store.close(is_clean=True)
+
     async def test_a_dead_letter_holds_its_room(self, medium: Medium) -> None:
+        medium.filters = {"all": Filter()}
         store = await medium.open(max_rows=1)
         await store.append(broadcast())
         (lease,) = await claim(store)

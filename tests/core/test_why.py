@@ -67,6 +67,12 @@ def test_every_end_has_its_verdict_its_time_and_its_words(state: State, words: s
     assert words in ended.sentence
 
 
+def test_one_cancelled_for_its_endpoints_share_of_the_room_says_so() -> None:
+    shed = told(Progress(State.CANCELLED, 0, finished_at=NOW, is_shed=True))
+    assert shed.why is Why.CANCELLED
+    assert "held more of the outbox than was free" in shed.sentence
+
+
 def test_an_end_does_not_depend_on_how_the_endpoint_stands_now() -> None:
     holding = Holding(disabled_since=NOW, circuit_open_until=NOW + 1)
     assert (

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from relay.core.delivery import Filter, State
+from relay.core.endpoint import Standing
 from relay.core.ids import uuid7
 from relay.core.indicator import Indicator
 from relay.core.terms import Terms
@@ -170,17 +171,28 @@ async def test_a_newer_releases_file_is_refused_untouched(disk: Disk) -> None:
     assert disk.path.read_bytes() == before
 
 
-async def test_a_file_of_the_first_schema_is_brought_forward_with_what_it_holds(disk: Disk) -> None:
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+async def test_a_file_of_an_older_schema_is_brought_forward_with_what_it_holds(
+    disk: Disk, version: int
+) -> None:
     with apsw.Connection(str(disk.path)) as connection:
-        connection.execute(MIGRATIONS[0])
-        connection.execute(f"PRAGMA user_version = 1; PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("INSERT INTO events VALUES (1, 'msg_1', 'session.typing', 0, NULL, x'7b7d')")
+        for step in MIGRATIONS[:version]:
+            connection.execute(step)
+        connection.execute(f"PRAGMA user_version = {version}; PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(
+            "INSERT INTO events (event_id, type, recorded_at, body) VALUES ('msg_1', 'session.typing', 0, x'7b7d')"
+        )
+        connection.execute(
+            "INSERT INTO endpoints (name, reason, since) VALUES ('gone', 'answered 410 Gone', 7)"
+        )
         connection.execute(
             "INSERT INTO deliveries (event, endpoint, gateway, session_id, state, due) "
             "VALUES (1, 'all', 'guest', 's1', 'pending', 0)"
         )
     store = await disk.open()
     assert [lease.event_id for lease in await claim(store)] == ["msg_1"]
+    (gone,) = [row for row in await store.endpoints() if row.name == "gone"]
+    assert (gone.standing, gone.reason, gone.since) == (Standing.DISABLED, "answered 410 Gone", 7)
     await store.close(is_clean=True)
 
 

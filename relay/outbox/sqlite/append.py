@@ -21,6 +21,7 @@ from relay.outbox.sqlite.endings import Endings
 from relay.outbox.sqlite.numbers import Numbers, Step
 from relay.outbox.sqlite.room import Limit, Limits, NoRoom, Room, Shortage
 from relay.outbox.sqlite.roster import Roster
+from relay.outbox.sqlite.shares import NOBODY, Shares
 from relay.outbox.sqlite.tally import Row, Tally
 from relay.outbox.store import Recorded
 
@@ -47,8 +48,8 @@ ADD_LIMITED = f"""
     VALUES (?1, ?2, ?3, ?4, 'pending', {DUE}, ?6, ?7, ?8, ?5 + ?8)
 """  # noqa: S608 - as above
 ADD_CANCELLED = """
-    INSERT INTO deliveries (event, endpoint, gateway, session_id, state, finished_at, class, weight, life_ms)
-    VALUES (?, ?, ?, ?, 'cancelled', ?, ?, ?, ?)
+    INSERT INTO deliveries (event, endpoint, gateway, session_id, state, finished_at, class, weight, life_ms, is_shed)
+    VALUES (?, ?, ?, ?, 'cancelled', ?, ?, ?, ?, ?)
 """
 ADD_AUDIT = "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -70,9 +71,17 @@ class Addressing(NamedTuple):
     terms: Mapping[str, Terms]
 
 
+class Addressed(NamedTuple):
+    """The endpoints an event is for; `spent` are those of them that may hold no more (see `shares`)."""
+
+    event: str
+    endpoints: tuple[str, ...]
+    spent: frozenset[str]
+
+
 @dataclass(slots=True)
 class Batch:
-    """Rows on their way into the file; of `limited` the order matters. `body_bytes` is what `due` and `limited` weigh."""
+    """Rows on their way into the file; of `limited` the order matters."""
 
     now: UnixMs
     room: Room
@@ -80,12 +89,10 @@ class Batch:
     due: list[Row] = field(default_factory=list)
     limited: list[Row] = field(default_factory=list)
     cancelled: list[Row] = field(default_factory=list)
-    body_bytes: int = 0
 
     def take(self, rows: int, body_bytes: int) -> None:
         self.room.rows -= rows
         self.room.body_bytes -= body_bytes
-        self.body_bytes += body_bytes
 
 
 class Recorder:
@@ -112,6 +119,7 @@ class Recorder:
         self._new_id = new_id
         self._wall = wall
         self._roster = roster
+        self._shares = Shares(tally, roster, limits)
         self.shortage: Shortage | None = None
         self._note_shortage(None)
 
@@ -141,7 +149,10 @@ class Recorder:
         if isinstance(fact, Lost):
             return Recorded(None, self._numbers.take(Step(fact.key, None, "", None, fact.numbers), batch.now))
         event, endpoints = self._addressed(fact)
-        rows = self._rows_for(endpoints) if self._tally.disabled else len(endpoints)
+        # A notice has its place whatever is full: it may be what says so, and there are few of them an hour.
+        spent = NOBODY if isinstance(fact, Notice) else self._shares.spent(endpoints, batch.room, batch.now)
+        without = self._tally.disabled | spent
+        rows = sum(name not in without for name in endpoints) if without else len(endpoints)
         limit = self._lacking(rows, batch, fact) if rows and batch.room.lacks(rows) else None
         number = (
             self._numbers.take(_step(fact, is_refused=limit is not None), batch.now)
@@ -154,7 +165,7 @@ class Recorder:
         if event is None or not endpoints:
             return Recorded(None, number)
         body = _body(fact, event, number)
-        event_id = self._add(batch, fact, (event, endpoints), body)
+        event_id = self._add(batch, fact, Addressed(event, endpoints, spent), body)
         batch.take(rows, rows * len(body))
         if self.shortage and rows >= self.shortage.rows:
             self.shortage = None
@@ -166,25 +177,25 @@ class Recorder:
             return event, asking(self._roster.filters, fact)
         return event, self._roster.wanting(event, fact.key[0], fact.source) if event else ()
 
-    def _rows_for(self, endpoints: tuple[str, ...]) -> int:
-        """How many of its deliveries will count: what a disabled endpoint misses has ended at once."""
-        return sum(name not in self._tally.disabled for name in endpoints)
-
-    def _add(self, batch: Batch, fact: Fact, addressed: tuple[str, tuple[str, ...]], body: bytes) -> str:
-        (event, endpoints), now = addressed, batch.now
-        disabled, has_limited = self._tally.disabled, bool(self._roster.limited)
+    def _add(self, batch: Batch, fact: Fact, to: Addressed, body: bytes) -> str:
+        now, disabled, has_limited = batch.now, self._tally.disabled, bool(self._roster.limited)
         event_id, key = self._new_id(now), self._tally.next_event
         self._tally.next_event += 1
-        batch.events.append((key, event_id, event, now, _traceparent(fact), body, fact.source))
-        for endpoint in endpoints:
+        self._tally.shed += len(to.spent)
+        batch.events.append((key, event_id, to.event, now, _traceparent(fact), body, fact.source))
+        for endpoint in to.endpoints:
             row = (key, endpoint, *fact.key, now)
             limited = self._limited_for(endpoint, fact) if has_limited else None
-            if endpoint in disabled:
-                batch.cancelled.append((*row, *_limits_of(event, limited or DURABLE)))
-            elif limited is None:
+            if endpoint in disabled or endpoint in to.spent:
+                batch.cancelled.append(
+                    (*row, *_limits_of(to.event, limited or DURABLE), endpoint in to.spent)
+                )
+                continue
+            self._tally.hold(endpoint, 1, len(body))
+            if limited is None:
                 batch.due.append(row)
             else:
-                batch.limited.append((*row, *_limits_of(event, limited)))
+                batch.limited.append((*row, *_limits_of(to.event, limited)))
         return event_id
 
     def _limited_for(self, endpoint: str, fact: Fact) -> Terms | None:
@@ -194,8 +205,7 @@ class Recorder:
 
     def _lacking(self, rows: int, batch: Batch, fact: Fact) -> Limit | None:
         """The limit that forbids so many rows more, when all that may be given up for them has been."""
-        if isinstance(fact, Notice):
-            # It has its place whatever is full: it may be what says so, and there are few of them an hour.
+        if isinstance(fact, Notice):  # as above
             return None
         self._insert(batch)  # what it supersedes makes room, and what it adds may be given up again
         room = batch.room = self._room()
@@ -217,12 +227,10 @@ class Recorder:
         for row in batch.limited:
             self._add_limited(row)
         self._many(ADD_CANCELLED, batch.cancelled)
-        rows = len(batch.due) + len(batch.limited)
-        self._tally.add(State.PENDING, rows, body_bytes=batch.body_bytes)
-        self._tally.add(State.CANCELLED, len(batch.cancelled), body_bytes=0)
+        self._tally.add(State.PENDING, len(batch.due) + len(batch.limited))
+        self._tally.add(State.CANCELLED, len(batch.cancelled))
         for rows_in in (batch.events, batch.due, batch.limited, batch.cancelled):
             rows_in.clear()
-        batch.body_bytes = 0
 
     def _add_limited(self, row: Row) -> None:
         _, endpoint, gateway, session_id, now, _, weight, _ = row

@@ -16,7 +16,8 @@ SLICE_ROWS = 500
 
 DROP_ATTEMPTS = "DELETE FROM attempts WHERE delivery = ? RETURNING length(excerpt)"
 DROP_DELIVERY = """
-    DELETE FROM deliveries WHERE id = ? RETURNING event, state, (SELECT length(body) FROM events WHERE id = event)
+    DELETE FROM deliveries WHERE id = ?
+    RETURNING event, state, endpoint, (SELECT length(body) FROM events WHERE id = event)
 """
 DROP_EVENT = """
     DELETE FROM events WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1) RETURNING 1
@@ -28,9 +29,9 @@ def drop(connection: apsw.Connection, tally: Tally, deliveries: Sequence[int]) -
     keys = [(delivery,) for delivery in deliveries]
     excerpts: list[Row] = connection.executemany(DROP_ATTEMPTS, keys).fetchall()
     dropped: list[Row] = connection.executemany(DROP_DELIVERY, keys).fetchall()
-    events = connection.executemany(DROP_EVENT, [(event,) for event, _, _ in dropped]).fetchall()
-    for _, state, body_bytes in dropped:
-        tally.drop(State(state), body_bytes=body_bytes)
+    events = connection.executemany(DROP_EVENT, [(event,) for event, *_ in dropped]).fetchall()
+    for _, state, endpoint, body_bytes in dropped:
+        tally.drop(State(state), endpoint, body_bytes=body_bytes)
     tally.attempts_bytes -= sum(ATTEMPT_ROW_BYTES + size for (size,) in excerpts)
     _pardon(connection, tally, deliveries)
     return Purged(events=len(events), deliveries=len(dropped), attempts=len(excerpts))

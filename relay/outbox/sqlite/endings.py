@@ -75,7 +75,7 @@ class Endings:
         heads = [(now, one.endpoint, *one.key) for one in gone if one.is_head]
         self._connection.executemany(RELEASE_NEXT, heads)
         for one in gone:
-            self._tally.move(one.state, state, body_bytes=one.body_bytes)
+            self._tally.move(one.state, state, one.endpoint, body_bytes=one.body_bytes)
 
     def expire(self, now: UnixMs, most: int) -> int:
         """Ends at most so many whose life is over; how many there were."""

@@ -29,7 +29,8 @@ EVENT = """
     WHERE e.id BETWEEN ?1 AND ?2 AND e.event_id = ?3 LIMIT 1
 """
 FATES = f"""
-    SELECT {DELIVERY_COLUMNS}, d.attempts - d.budget_start, d.overtaken_at IS NULL FROM deliveries d JOIN events e ON e.id = d.event
+    SELECT {DELIVERY_COLUMNS}, d.attempts - d.budget_start, d.overtaken_at IS NULL, d.is_shed
+    FROM deliveries d JOIN events e ON e.id = d.event
     LEFT JOIN attempts a ON a.delivery = d.id AND a.number = d.attempts
     WHERE d.event = ? ORDER BY d.endpoint
 """  # noqa: S608 - our own columns
@@ -90,7 +91,7 @@ class Finds:
         return [self._fate(row) for row in rows]
 
     def _fate(self, row: Row) -> Fate:
-        *columns, attempts, is_in_order = row
+        *columns, attempts, is_in_order, is_shed = row
         delivery = delivery_row(tuple(columns))
         lane = (delivery.endpoint, *delivery.key)
         is_behind = delivery.state == "pending" and delivery.due is None and is_in_order
@@ -101,6 +102,7 @@ class Finds:
             attempts,
             waits_for=self._connection.execute(HEAD, lane).get if is_behind else None,
             superseded_by=self._connection.execute(NEWER, (*span, *lane)).get if is_superseded else None,
+            is_shed=bool(is_shed),
         )
 
     def _first_at(self, at: UnixMs) -> int:

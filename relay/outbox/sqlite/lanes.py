@@ -171,7 +171,7 @@ class Lanes:
         self._connection.executemany(RENEW, [(until, row.delivery_id) for row in held])
 
     def _leased(self, endpoint: str, row: DueRow) -> Lease:
-        self._tally.move(State(row.state), State.INFLIGHT, body_bytes=0)
+        self._tally.move(State(row.state), State.INFLIGHT, endpoint, body_bytes=0)
         return Lease(
             delivery_id=row.delivery_id,
             claim=next(self._claims),
@@ -201,7 +201,7 @@ class Lanes:
         if not found:
             return Settled(is_ours=False)
         ((overtaken,),) = found
-        self._tally.move(State.INFLIGHT, settlement.state, body_bytes=len(lease.body))
+        self._tally.move(State.INFLIGHT, settlement.state, lease.endpoint, body_bytes=len(lease.body))
         is_doomed = lease.delivery_id in self._tally.doomed
         disables, wakes = self._aftermath.of(
             settlement, now, first_at=lambda: self._first_attempt_at(lease), is_kept=not is_doomed
@@ -261,7 +261,9 @@ class Lanes:
         """Gives every lease back; the process that held them is gone, or about to be."""
         self._connection.execute(VOID_LEASES, (self._wall(),))
         voided = self._connection.changes()
-        self._tally.move(State.INFLIGHT, State.PENDING, rows=voided, body_bytes=0)
+        self._tally.move(
+            State.INFLIGHT, State.PENDING, "", rows=voided, body_bytes=0
+        )  # whosever: both are depth
         return [voided]
 
 

@@ -15,7 +15,7 @@ from relay.outbox.sqlite.tally import Row, Tally
 REPLAY = """
     UPDATE deliveries AS mine
     SET state = 'pending', finished_at = NULL, claim = NULL, is_retry = 1, trigger = 'replay',
-        overtaken_at = NULL, budget_start = attempts, expires_at = ?2 + life_ms, due = CASE WHEN EXISTS (
+        overtaken_at = NULL, is_shed = 0, budget_start = attempts, expires_at = ?2 + life_ms, due = CASE WHEN EXISTS (
             SELECT 1 FROM deliveries AS other
             WHERE other.endpoint = mine.endpoint AND other.gateway = mine.gateway
               AND other.session_id = mine.session_id AND other.finished_at IS NULL AND other.overtaken_at IS NULL
@@ -65,5 +65,5 @@ class Replays:
     def _wait_again(self, delivery_id: int, row: Row) -> str:
         state, endpoint, body_bytes = row
         self._connection.execute(REPLAY, (delivery_id, self._wall()))
-        self._tally.move(State(state), State.PENDING, body_bytes=body_bytes)
+        self._tally.move(State(state), State.PENDING, endpoint, body_bytes=body_bytes)
         return str(endpoint)

@@ -124,6 +124,13 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE events ADD COLUMN source TEXT NOT NULL DEFAULT '';
     CREATE TABLE doomed (delivery INTEGER PRIMARY KEY) STRICT;
     """,
+    # `is_shed`: cancelled because its endpoint held more than its share. `turned` is the last of its circuit's turns
+    # that was told, so that whoever heard of a trouble hears of its end, a restart between them or not.
+    """
+    ALTER TABLE deliveries ADD COLUMN is_shed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE endpoints ADD COLUMN turned TEXT;
+    ALTER TABLE endpoints ADD COLUMN turned_since INTEGER;
+    """,
 )
 """Step n makes a file of version n one of version n + 1. A step once released is never edited."""
 

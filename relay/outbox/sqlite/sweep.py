@@ -113,7 +113,11 @@ class Sweep:
     def _cancel(self, endpoint: str, now: UnixMs) -> int:
         rows: list[Row] = self._connection.execute(CANCEL, (now, endpoint, SLICE_ROWS)).fetchall()
         self._tally.move(
-            State.PENDING, State.CANCELLED, rows=len(rows), body_bytes=sum(size for (size,) in rows)
+            State.PENDING,
+            State.CANCELLED,
+            endpoint,
+            rows=len(rows),
+            body_bytes=sum(size for (size,) in rows),
         )
         return len(rows)
 
