@@ -177,6 +177,8 @@ def _say(told: dict[str, Any], deed: str, words: str, *, as_json: bool) -> None:
     click.echo(
         f"{told[deed]} {words}" if told[deed] else f"none {words}; {told.get('found', 0)} found", err=True
     )
+    if told.get("leftOut"):
+        click.echo(f"{told['leftOut']} left out: their endpoints are disabled or not configured", err=True)
     if told.get("more"):
         click.echo("more are left: one call takes 10,000; run it again", err=True)
 

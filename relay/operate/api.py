@@ -63,6 +63,7 @@ _COUNTED = {
         "replayed": {"type": "integer"},
         "purged": {"type": "integer"},
         "found": {"type": "integer"},
+        "leftOut": {"type": "integer"},
         "more": {"type": "boolean"},
     },
 }

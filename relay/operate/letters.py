@@ -83,7 +83,10 @@ class LetterDoors:
         return reply(202, {"replayed": 1})
 
     async def replay(self, _what: str, request: web.BaseRequest) -> web.Response:
-        """202: so many are on their way again; `more` where others are left, since one call does 10,000."""
+        """202: so many are on their way again; `more` where others are left, since one call does 10,000.
+
+        `leftOut` are those of endpoints that are disabled or not configured any more: they stay as they are.
+        """
         pick, is_dry = await letter_filter(request)
         done = await (self._letters.count(pick) if is_dry else self._letters.replay(pick))
         return self._done(pick, done, "replayed", is_dry=is_dry, status=202)
@@ -122,10 +125,9 @@ class LetterDoors:
     def _done(self, pick: Pick, done: Done, deed: str, *, is_dry: bool, status: int) -> web.Response:
         if done.count == 0 and pick.endpoint is not None:
             self._must_know(pick.endpoint)
-        return reply(
-            200 if is_dry else status,
-            {deed: 0 if is_dry else done.count, "found": done.count, "more": done.is_more},
-        )
+        told = {deed: 0 if is_dry else done.count, "found": done.count, "more": done.is_more}
+        left_out = {"leftOut": done.left_out} if done.left_out else {}
+        return reply(200 if is_dry else status, told | left_out)
 
     def _must_know(self, endpoint: str) -> None:
         known = self._assembly.settings.endpoints

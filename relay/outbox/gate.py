@@ -133,7 +133,7 @@ class Gate:
 
 _REMEDIES = {
     Standing.DISABLED: "nothing is sent to it until `typing-relay endpoints resume` with its name; "
-    "what it misses is kept as cancelled for outbox.retention_days and can be replayed",
+    "what it misses is kept as cancelled for outbox.retention_days and can be replayed then",
     Standing.PAUSED: "nothing is sent to it until `typing-relay endpoints resume` with its name; "
     "what is recorded for it waits, and counts in outbox.max_rows",
 }

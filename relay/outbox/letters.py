@@ -35,10 +35,14 @@ Deed = Callable[[tuple[int, ...]], Awaitable[int]]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How many a call did, or would do; `is_more`: others that the filter wants are left."""
+    """How many a call did, or would do; `is_more`: others that the filter wants are left.
+
+    `left_out` were not replayed, since their endpoint is disabled or not configured any more.
+    """
 
     count: int
     is_more: bool
+    left_out: int = 0
 
 
 class Letters:
@@ -57,11 +61,15 @@ class Letters:
         Ends early at the depth limit, which those that were no `exhausted` ones may reach; raises OutboxFull where
         that left room for none.
         """
+        left_out = 0
 
         async def replayed(keys: tuple[int, ...]) -> int:
-            return await self._store.replay_all(keys, pick.state)
+            nonlocal left_out
+            done = await self._store.replay_all(keys, pick.state)
+            left_out += done.left_out
+            return done.count
 
-        return await self._each(pick, replayed)
+        return replace(await self._each(pick, replayed), left_out=left_out)
 
     async def purge(self, pick: Pick) -> Done:
         """Forgets dead letters, with their attempts, and their events where nobody else's delivery needs them."""
@@ -117,13 +125,14 @@ class Letters:
         count, found, left = 0, Found((), 0), MOST
         while left > 0 and found.go_on is not None:
             found = await self._store.picked(pick, after=found.go_on, most=min(SLICE, left))
-            left -= len(found.keys)
             try:
-                count += await deed(found.keys) if found.keys else 0
+                done = await deed(found.keys) if found.keys else 0
             except OutboxFull:
                 if count == 0:
                     raise
                 return Done(count, is_more=True)
+            # Of what was done: those left out would else be all that the next call came to.
+            count, left = count + done, left - done
         return Done(count, is_more=await self._is_any(pick, found.go_on))
 
     async def _is_any(self, pick: Pick, after: int | None) -> bool:

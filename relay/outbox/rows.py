@@ -192,6 +192,14 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """So many are on their way again; `left_out` are for an endpoint that is disabled, or not configured any more."""
+
+    count: int
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Purged:
     """What went. `waiting_to_land`: deliveries on their way, which go when they have landed."""
 

@@ -36,6 +36,7 @@ from relay.outbox.rows import (
     Kept,
     Pick,
     Purged,
+    Replayed,
     Selection,
 )
 
@@ -202,10 +203,11 @@ class OutboxStore(Protocol):
         """Ends a lease and records its attempt, durably."""
         ...
 
-    async def replay_all(self, deliveries: tuple[int, ...], state: State) -> int:
-        """`replay` for those still in `state`, in one commit: how many they were. Order is that of the deliveries.
+    async def replay_all(self, deliveries: tuple[int, ...], state: State) -> Replayed:
+        """`replay` for those still in `state`, in one commit. Order is that of the deliveries.
 
-        Raises OutboxFull, and replays none, where they would pass the depth limit.
+        Those of endpoints nothing is sent to are left as they are. Raises OutboxFull, and replays none, where the
+        others would pass the depth limit.
         """
         ...
 
@@ -227,7 +229,8 @@ class OutboxStore(Protocol):
     async def replay(self, delivery_id: int) -> bool:
         """Gives a delivery that has ended a new budget; False where there is none such. Id and bytes stay.
 
-        Raises OutboxFull at the depth limit; a dead letter has its room already.
+        Raises Rejected where its endpoint is disabled, or not configured any more: it would be cancelled again, or
+        wait for ever. Raises OutboxFull at the depth limit; a dead letter has its room already.
         """
         ...
 

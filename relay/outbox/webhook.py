@@ -23,8 +23,9 @@ from relay.core.moments import Ms, UnixMs
 from relay.core.retry_after import parse_retry_after
 from relay.core.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Keys
 from relay.core.terms import DURABLE, Terms
+from relay.outbox.connection import Connector, Names
 from relay.outbox.formats import STANDARD, Format
-from relay.outbox.guard import ForbiddenAddressError, guarded
+from relay.outbox.guard import ForbiddenAddressError
 from relay.outbox.rows import Attempt
 
 READ_BYTES: Final = 16 * 1024
@@ -56,7 +57,7 @@ FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
 )
 
 OVER_A_LIMIT: Final = ("more than", "Too many headers")
-"""How aiohttp says that a head or its trailers are over its limits: 8 KiB a line, 128 headers."""
+"""How a head or its trailers are said to be over a limit: aiohttp's 8 KiB a line and 128 headers, our 64 KiB in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ class Webhook:
         now: Callable[[], Ms],
         resolver: AbstractResolver | None = None,
     ) -> None:
-        """Must be made on the event loop. `close` it in the end. Names are looked up by `resolver`, or the system's.
+        """Must be made on the event loop. `close` it in the end. Names are looked up by `resolver`, or the system's
+        within the time a connection may take.
 
         Raises ValueError where the url cannot be read.
         """
@@ -122,11 +124,11 @@ class Webhook:
         self._now = now
         self._session = aiohttp.ClientSession(
             # Twice our own bound: at its limit aiohttp's pool is unfair (measured: p99 of 900 ms against 40).
-            connector=aiohttp.TCPConnector(
+            connector=Connector(
                 limit=2 * target.concurrency,
-                ssl=target.tls or True,
-                resolver=resolver,
-                socket_factory=guarded(target.allow),
+                tls=target.tls,
+                allow=target.allow,
+                resolver=resolver or Names(timeout_s=target.connect_timeout_s),
             ),
             # Those that never change: set with each request they cost it three times as much.
             headers={**target.headers, "content-type": target.format.content_type, "user-agent": USER_AGENT},
@@ -141,7 +143,7 @@ class Webhook:
         started_at, started = self._wall(), self._now()
         headers_ms: Ms | None = None
         body = self._format.body_of(letter.event_id, letter.body)
-        status, excerpt = None, b""
+        status, hint_ms, excerpt = None, None, b""
         try:
             async with self._session.post(
                 self._url,
@@ -152,11 +154,11 @@ class Webhook:
                 timeout=self._time_for(letter, started_at),
             ) as response:
                 headers_ms, status = self._now() - started, response.status
+                hint_ms = parse_retry_after(response.headers.get("Retry-After"), self._wall())
                 excerpt = (await _first_bytes(response))[:EXCERPT_BYTES]
-                hint = response.headers.get("Retry-After")
-                answer = answered(status, parse_retry_after(hint, self._wall()) if hint else None)
+                answer = answered(status, hint_ms)
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as why:
-            answer = Answer(_told(status), failure_of(why))
+            answer = Answer(_told(status), failure_of(why), hint_ms)  # what the head said, it has said
         return Attempt(started_at, status, answer.failure, headers_ms, self._now() - started, excerpt), answer
 
     async def close(self) -> None:

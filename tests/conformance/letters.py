@@ -9,7 +9,7 @@ from relay.core.delivery import State, Trigger
 from relay.core.ids import uuid7_ms
 from relay.errors import OutboxFull
 from relay.outbox.letters import SLICE, Done, Letters
-from relay.outbox.rows import AttemptSelection, AuditSelection, Pick, Purged, Selection
+from relay.outbox.rows import AttemptSelection, AuditSelection, Pick, Purged, Replayed, Selection
 from relay.outbox.store import Lease, OutboxStore
 from tests.conformance.outbox_store import (
     HOUR_MS,
@@ -105,7 +105,7 @@ class LettersSuite:
         store = await medium.open(max_rows=2)
         first, second = await reported(store, 2, State.EXHAUSTED)
         assert await store.replay(first.delivery_id)
-        assert await store.replay_all((second.delivery_id,), State.EXHAUSTED) == 1
+        assert await store.replay_all((second.delivery_id,), State.EXHAUSTED) == Replayed(1)
         await store.close(is_clean=True)
 
     async def test_a_filtered_replay_ends_at_the_limit_and_says_that_more_are_left(
@@ -163,7 +163,7 @@ class LettersSuite:
         found = await store.picked(Pick(endpoint="all"), after=0, most=10)
         await store.replay(lease.delivery_id)
         assert await store.purge(found.keys, State.EXHAUSTED) == Purged()
-        assert await store.replay_all(found.keys, State.EXHAUSTED) == 0
+        assert await store.replay_all(found.keys, State.EXHAUSTED) == Replayed(0)
         assert await sessions_of(store) == {"a"}
 
     async def test_a_purged_session_leaves_nothing_and_the_others_everything(

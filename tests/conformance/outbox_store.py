@@ -7,7 +7,7 @@ single promises; `StoreLife` lives a store through random appends, claims, crash
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -29,8 +29,8 @@ from relay.core.engagement import Broadcast, Reason, Suppressed, Transition
 from relay.core.indicator import Cause, Indicator
 from relay.core.moments import UnixMs
 from relay.core.terms import UNORDERED_AFTER_MS, Terms
-from relay.errors import OutboxFull
-from relay.outbox.rows import Attempt, AuditSelection, DeliveryRow, Selection
+from relay.errors import OutboxFull, Rejected
+from relay.outbox.rows import Attempt, AuditSelection, DeliveryRow, Replayed, Selection
 from relay.outbox.store import LastLife, Lease, OutboxStore, Settled, Settlement, Want
 
 T = TypeVar("T")
@@ -353,6 +353,34 @@ class OutboxStoreSuite:
         await store.append(transition())
         assert not await store.replay((await only(store)).delivery_id)
         assert not await store.replay(10**9)
+
+    async def test_a_replay_to_an_endpoint_nothing_is_sent_to_is_refused_until_it_is_resumed(
+        self, store: OutboxStore
+    ) -> None:
+        """It was told yes, and cancelled a second later."""
+        await store.append(transition())
+        (lease,) = await claim(store)
+        await store.settle(settlement(lease, State.EXHAUSTED))
+        await store.append(broadcast())
+        (gone,) = await claim(store)
+        gave_up = settlement(gone, State.CANCELLED)
+        await store.settle(replace(gave_up, disables_endpoint=True))
+        with pytest.raises(Rejected, match="resume it first"):
+            await store.replay(lease.delivery_id)
+        asked = (lease.delivery_id,)
+        assert await store.replay_all(asked, State.EXHAUSTED) == Replayed(0, left_out=1)
+        await store.resume("all")
+        assert await store.replay_all(asked, State.EXHAUSTED) == Replayed(1)
+
+    async def test_a_replay_to_an_endpoint_no_longer_configured_is_refused(self, medium: Medium) -> None:
+        store = await medium.open()
+        await store.append(transition())
+        (lease,) = await claim(store)
+        await store.settle(settlement(lease, State.EXHAUSTED))
+        store.address({"sessions": FILTERS["sessions"]}, {})
+        with pytest.raises(Rejected, match="not configured"):
+            await store.replay(lease.delivery_id)
+        await store.close(is_clean=True)
 
     async def test_a_replay_waits_for_what_its_session_is_sending(self, store: OutboxStore) -> None:
         await store.append(transition("a"))

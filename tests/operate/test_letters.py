@@ -45,6 +45,17 @@ async def test_dead_letters_are_replayed_by_filter_with_id_and_body_as_they_were
     assert await dead(house) == []
 
 
+async def test_what_an_endpoint_that_is_disabled_missed_is_left_where_it_is_and_said(house: House) -> None:
+    house.receiver.answers = [410]
+    house.type()
+    await house.ended("cancelled")
+    (letter, *_) = await dead(house)
+    reply = await post(house, f"/v1/deliveries/{letter['id']}/replay")
+    assert (reply.status, reply.value["title"]) == (409, "Endpoint disabled")
+    reply = await post(house, "/v1/deliveries/replay", {"endpoint": "tracker", "type": "session.*"})
+    assert reply.value == {"replayed": 0, "found": 0, "more": False, "leftOut": 2}
+
+
 async def test_a_dry_run_counts_and_does_nothing(house: House) -> None:
     for deed, told in (("replay", "replayed"), ("purge", "purged")):
         reply = await post(house, f"/v1/deliveries/{deed}", {"type": "*", "dryRun": True})

@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -22,6 +24,20 @@ MOST_BYTES = 4 * 2**20
 """A connection's buffers and one answer's head; none of what follows is kept."""
 
 SENT_BYTES = 2**30
+
+FLOOD = """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+connection, _ = server.accept()
+connection.recv(65536)
+try:
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\\r\\n\\r\\n" * 4000)
+except OSError:
+    pass
+"""
+"""In a process of its own: what is measured is our loop, not theirs."""
 
 
 @asynccontextmanager
@@ -93,7 +109,9 @@ def little_memory() -> Iterator[None]:
             id="a body in drips",
         ),
         pytest.param(
-            repeating(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100), Failure.TIMEOUT, id="always to continue"
+            repeating(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 3000),
+            Failure.TOO_LARGE,
+            id="always to continue",
         ),
         pytest.param(
             repeating(OK + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x" * 65_536),
@@ -189,7 +207,7 @@ async def test_a_redirect_to_itself_is_asked_once(receiver: Receiver) -> None:
 
 
 async def test_a_hostile_receiver_does_not_hold_up_another(receiver: Receiver) -> None:
-    flood = repeating(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+    flood = repeating(OK + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x" * 65_536)
     async with (
         hostile(flood) as url,
         webhook(url, timeout_s=1) as hostage,
@@ -200,3 +218,40 @@ async def test_a_hostile_receiver_does_not_hold_up_another(receiver: Receiver) -
         for _ in range(20):
             assert (await hook.send(lease()))[1].failure is None
         assert not sending.done(), "twenty deliveries took less than its deadline"
+
+
+@pytest.fixture
+def flooding() -> Iterator[str]:
+    """The url of a receiver that never comes to its answer."""
+    server = subprocess.Popen([sys.executable, "-c", FLOOD], stdout=subprocess.PIPE, text=True)
+    assert server.stdout
+    yield f"http://127.0.0.1:{server.stdout.readline().strip()}/hook"
+    server.kill()
+    server.communicate()
+
+
+async def test_a_flood_before_the_answer_costs_the_loop_a_moment_and_no_more(flooding: str) -> None:
+    """It was read piece after piece, each some 50 ms of the loop, until the attempt's time was over."""
+    loop = asyncio.get_running_loop()
+    lags: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = loop.time()
+            await asyncio.sleep(0.002)
+            lags.append(loop.time() - began)
+
+    watching = asyncio.create_task(watch())
+    async with webhook(flooding, timeout_s=5) as hook:
+        attempt, answer = await hook.send(lease())
+    watching.cancel()
+    assert answer.failure is Failure.TOO_LARGE
+    assert attempt.total_ms < 2500
+    assert sum(lag > 0.1 for lag in lags) <= 5, "a busy machine has such turns, a flooded loop has no others"
+
+
+async def test_an_answer_whose_long_body_comes_with_its_head_is_an_answer() -> None:
+    body = b"x" * 200_000
+    async with hostile(saying(OK + b"Content-Length: 200000\r\n\r\n" + body)) as url, webhook(url) as hook:
+        _, answer = await hook.send(lease())
+    assert answer.failure is None

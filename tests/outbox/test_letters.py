@@ -9,7 +9,7 @@ import pytest
 
 from relay.core.delivery import Filter, State
 from relay.outbox.letters import MOST, SLICE, Done, Letters
-from relay.outbox.rows import Pick, Selection
+from relay.outbox.rows import Pick, Replayed, Selection
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
 from relay.outbox.sqlite.tally import ATTEMPT_ROW_BYTES
@@ -115,7 +115,7 @@ async def test_a_replay_of_ten_thousand_lets_every_append_in_between_two_slices(
     slices = 0
     replay_all = store.replay_all
 
-    async def counted(deliveries: tuple[int, ...], state: State) -> int:
+    async def counted(deliveries: tuple[int, ...], state: State) -> Replayed:
         nonlocal slices
         slices += 1
         appended = store.append(broadcast(f"s{slices}"))

@@ -3,18 +3,21 @@
 import asyncio
 import socket
 import ssl
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 import standardwebhooks
 import svix.webhooks
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
+from yarl import URL
 
 from relay import __version__
-from relay.core.delivery import Failure, Trigger
+from relay.core.delivery import Answer, Failure, Trigger
 from relay.core.destination import LOOPBACK, Network
 from relay.core.signature import Keys
 from relay.outbox.store import Lease
@@ -49,6 +52,7 @@ async def webhook(
     url: str,
     *secrets: str,
     timeout_s: float = 15.0,
+    connect_timeout_s: float = 5.0,
     allow: tuple[Network, ...] = LOOPBACK,
     headers: Mapping[str, str] | None = None,
     proxy: str | None = None,
@@ -59,6 +63,7 @@ async def webhook(
         url,
         Keys(secrets or [SECRET]),
         timeout_s=timeout_s,
+        connect_timeout_s=connect_timeout_s,
         allow=allow,
         headers=headers or {},
         proxy=proxy,
@@ -243,3 +248,70 @@ async def test_a_header_line_without_end_is_classed_too_large() -> None:
 async def test_a_success_whose_body_breaks_off_is_not_believed() -> None:
     async with raw_server(lambda w: w.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf")) as url:
         assert await failure_at(url) is Failure.CONNECT
+
+
+async def test_what_a_head_said_holds_though_its_body_breaks_off(receiver: Receiver) -> None:
+    """The Retry-After went with the body: three requests in twenty seconds to one who had asked for ten minutes."""
+
+    async def broken(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=429, headers={"Retry-After": "600", "Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"x")
+        assert request.transport
+        request.transport.close()
+        return response
+
+    receiver.answers = [broken]
+    async with webhook(receiver.url) as hook:
+        _, answer = await hook.send(lease())
+    assert answer == Answer(429, Failure.CONNECT, 600_000)
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Names that begin with `dead` are never found, nor not found; the others are this machine's."""
+    end, look_up = threading.Event(), socket.getaddrinfo
+
+    def slow(host: str, *args: Any, **more: Any) -> Any:  # Any: handed on
+        if host.startswith("dead"):
+            end.wait(20)
+        return look_up("127.0.0.1", *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    yield
+    end.set()
+
+
+@pytest.mark.usefixtures("hanging")
+async def test_names_that_hang_hold_up_their_own_endpoint_only_and_no_longer_than_a_connection_may_take(
+    receiver: Receiver,
+) -> None:
+    """Six of them had all of the loop's threads: a tracker that was well waited ten seconds for its name."""
+    port = URL(receiver.url).port
+    async with AsyncExitStack() as hooks:
+        dead = [
+            await hooks.enter_async_context(
+                webhook(f"http://dead{n}.example:{port}/hook", connect_timeout_s=1)
+            )
+            for n in range(40)
+        ]
+        well = await hooks.enter_async_context(webhook(f"http://well.example:{port}/hook"))
+        began = time.monotonic()
+        sending = [asyncio.create_task(hook.send(lease())) for hook in dead]
+        _, answer = await well.send(lease())
+        assert answer.failure is None
+        await asyncio.to_thread(lambda: None)
+        assert time.monotonic() - began < 1, "nor is a thread of the platform's taken"
+        answers = [answer for _, answer in await asyncio.gather(*sending)]
+        assert {answer.failure for answer in answers} == {Failure.DNS}
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.usefixtures("hanging")
+async def test_an_endpoint_whose_look_ups_hang_begins_no_third(receiver: Receiver) -> None:
+    url = f"http://dead.example:{URL(receiver.url).port}/hook"
+    async with webhook(url, connect_timeout_s=0.1) as hook:
+        for _ in range(5):
+            _, answer = await hook.send(lease())
+            assert answer.failure is Failure.DNS
+        assert sum(thread.name == "webhook-dns" for thread in threading.enumerate()) == 2

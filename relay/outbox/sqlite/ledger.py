@@ -113,7 +113,7 @@ class Ledger:
             wall=wall,
             claims=itertools.count(life << 32),
         )
-        self.replays = Replays(self._connection, self.tally, limits=limits, wall=wall)
+        self.replays = Replays(self._connection, self.tally, self._roster, limits=limits, wall=wall)
         unknown = left_behind(self._connection, options.filters)
         _warn_of(unknown)
         self.sweep = Sweep(

@@ -9,7 +9,9 @@ import apsw
 
 from relay.core.delivery import COUNTS_AS_DEPTH, State
 from relay.core.moments import UnixMs
+from relay.errors import Rejected, RelayError
 from relay.outbox.sqlite.room import Limits, NoRoom, Room
+from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.tally import Row, Tally
 
 REPLAY = """
@@ -32,29 +34,52 @@ class Replays:
     """The deliveries of one connection; `limits` bound what waits."""
 
     def __init__(
-        self, connection: apsw.Connection, tally: Tally, *, limits: Limits, wall: Callable[[], UnixMs]
+        self,
+        connection: apsw.Connection,
+        tally: Tally,
+        roster: Roster,
+        *,
+        limits: Limits,
+        wall: Callable[[], UnixMs],
     ) -> None:
         self._connection = connection
         self._tally = tally
+        self._roster = roster
         self._limits = limits
         self._wall = wall
 
-    def one(self, delivery_ids: Sequence[int]) -> list[str | NoRoom | None]:
+    def one(self, delivery_ids: Sequence[int]) -> list[str | RelayError | None]:
         """The endpoint of each delivery that waits again now; None for one that is not there or has not ended."""
         return [self._replay(delivery_id) for delivery_id in delivery_ids]
 
-    def _replay(self, delivery_id: int) -> str | NoRoom | None:
-        found: list[Row] = self._connection.execute(ENDED, (delivery_id,)).fetchall()
-        return self._lacking(found) or next((self._wait_again(delivery_id, row) for row in found), None)
+    def _replay(self, delivery_id: int) -> str | RelayError | None:
+        for row in self._found(delivery_id):
+            return self._unwilling(row[1]) or self._lacking([row]) or self._wait_again(delivery_id, row)
+        return None
 
-    def slices(self, asked: Sequence[tuple[tuple[int, ...], State]]) -> list[list[str] | NoRoom]:
-        """Of each slice the endpoints of those that waited in its state, and wait again now; one for each delivery."""
+    def slices(self, asked: Sequence[tuple[tuple[int, ...], State]]) -> list[tuple[list[str], int] | NoRoom]:
+        """Of each slice (the endpoints of those that waited in its state, and wait again now; how many were left out)."""
         return [self._replay_slice(deliveries, state) for deliveries, state in asked]
 
-    def _replay_slice(self, deliveries: Sequence[int], state: State) -> list[str] | NoRoom:
-        looked_at = [(one, self._connection.execute(ENDED, (one,)).fetchall()) for one in deliveries]
-        found = [(one, row) for one, rows in looked_at for row in rows if row[0] == state]
-        return self._lacking([row for _, row in found]) or [self._wait_again(*one) for one in found]
+    def _replay_slice(self, deliveries: Sequence[int], state: State) -> tuple[list[str], int] | NoRoom:
+        found = [(one, row) for one in deliveries for row in self._found(one) if row[0] == state]
+        willing = [(one, row) for one, row in found if not self._unwilling(row[1])]
+        if full := self._lacking([row for _, row in willing]):
+            return full
+        return [self._wait_again(*one) for one in willing], len(found) - len(willing)
+
+    def _found(self, delivery_id: int) -> list[Row]:
+        return self._connection.execute(ENDED, (delivery_id,)).fetchall()
+
+    def _unwilling(self, endpoint: str) -> Rejected | None:
+        """Why nothing is sent to it: said before, since it would be cancelled again within a second."""
+        if endpoint in self._tally.disabled:
+            return Rejected(409, "Endpoint disabled", "its endpoint is disabled: resume it first")
+        if endpoint not in self._roster.filters:
+            return Rejected(
+                409, "Endpoint unknown", "its endpoint is not configured any more: configure it first"
+            )
+        return None
 
     def _lacking(self, rows: Sequence[Row]) -> NoRoom | None:
         """Whole or not at all. A dead letter has its room already, and what is lighter makes none for what is old."""

@@ -22,6 +22,7 @@ from relay.outbox.holder import Hold
 from relay.outbox.rows import (
     Depth,
     Purged,
+    Replayed,
 )
 from relay.outbox.sqlite.append import Addressing, Lost
 from relay.outbox.sqlite.ledger import ALIVE_UNTIL, Ledger, Options
@@ -139,10 +140,10 @@ class SqliteStore(Listings):
     async def sweep(self) -> bool:
         return await self._writer.submit(self._ledger.sweep.sweep, None)
 
-    async def replay_all(self, deliveries: tuple[int, ...], state: State) -> int:
-        endpoints = await self._writer.submit(self._ledger.replays.slices, (deliveries, state))
+    async def replay_all(self, deliveries: tuple[int, ...], state: State) -> Replayed:
+        endpoints, left_out = await self._writer.submit(self._ledger.replays.slices, (deliveries, state))
         self.on_work(frozenset(endpoints))
-        return len(endpoints)
+        return Replayed(len(endpoints), left_out)
 
     async def purge(self, deliveries: tuple[int, ...], state: State | None) -> Purged:
         return await self._writer.submit(self._ledger.purge.deliveries, Slice(deliveries, state))
