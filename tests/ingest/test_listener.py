@@ -91,31 +91,31 @@ async def test_what_is_little_and_unread_holds_no_connection_that_closes(
 ) -> None:
     """Below what a transport calls full nothing waits for the caller, but the end of its connection would."""
     monkeypatch.setattr("relay.ingest.listener.UNREAD_S", 0.2)
-    _, writer = await narrow(house.base_url)
-    await until(lambda: len(house.connections) == 1)
-    transport = house.connections[0].transport
-    assert transport is not None
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    _, writer = await narrow_at_both_ends(house)
     writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     await until(lambda: house.counted("relay_http_unread_total") == 1, within_s=5)
     await until(lambda: not house.connections)
     writer.transport.abort()
 
 
-async def test_whoever_reads_slowly_but_reads_gets_all_of_it(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("relay.ingest.listener.UNREAD_S", 0.5)
-    reader, writer = await narrow(house.base_url)
-    writer.write(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 99)
-    writer.write(b"GET /docs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    heard = 0
-    while piece := await reader.read(1_000_000):
-        heard += piece.count(b"HTTP/1.1 200 OK")
-        await asyncio.sleep(0)
-    assert heard == 100
+async def test_whoever_reads_late_but_reads_gets_all_of_it(house: House) -> None:
+    reader, writer = await narrow_at_both_ends(house)
+    writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    await asyncio.sleep(0.1)
+    assert int(head.partition(b"Content-Length: ")[2].split()[0]) == len(await reader.read())
     assert house.counted("relay_http_unread_total") == 0
     writer.close()
+
+
+async def narrow_at_both_ends(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Also our side's kernel takes a few kilobytes only, so that some are left to us whatever is said."""
+    caller = await narrow(house.base_url)
+    await until(lambda: len(house.connections) == 1)
+    transport = house.connections[0].transport
+    assert transport is not None
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    return caller
 
 
 def test_the_compiled_parser_is_in_use() -> None:
