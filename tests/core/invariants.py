@@ -14,7 +14,7 @@ from relay.core.actor import State
 from relay.core.engagement import Reason
 from relay.core.indicator import Indicator
 from relay.core.moments import NEVER, Ms
-from relay.core.outcome import Expired, Refused
+from relay.core.outcome import Expired, Held, Refused
 from relay.core.timings import MUTE_MS, TICK_MS
 from tests.core.diary import Cleared, Crashed, Entry, Freed, Sent, Told
 from tests.core.machine import Machine
@@ -27,10 +27,10 @@ EPSILON_MS: Ms = 1e-6
 def rate(m: Machine) -> None:
     """1: sent(n+1) >= done(n) + I; with a limit N a minute, sent(n+N) >= done(n) + 60 s within one process.
 
-    A 401 whose token was just renewed showed nothing and is repeated at once. A crashed process's request has
+    A 401 whose token was just renewed showed nothing and is repeated at once; what was held was no call. A crashed process's request has
     no completion: the successor waits from the crash.
     """
-    calls = [s for s in m.sent if not isinstance(s.answer.outcome, Expired)]
+    calls = [s for s in m.sent if not isinstance(s.answer.outcome, Expired | Held)]
     for one, following in pairwise(calls):
         if one.done_at is not None:
             assert following.at >= one.done_at + m.timings.min_interval_ms - EPSILON_MS, (one, following)
@@ -191,7 +191,7 @@ def tries(m: Machine) -> None:
         )
         streak = [*streak, sent] if is_same else [sent]
         streak = [] if sent.done_at is None or sent.is_accepted or sent.is_direct else streak
-        if isinstance(sent.answer.outcome, Expired | Refused):
+        if isinstance(sent.answer.outcome, Expired | Held | Refused):
             streak = []
         assert len(streak) <= 3, streak
 

@@ -13,6 +13,7 @@ from tests.core.answers import (
     accepted,
     cool_off,
     expired,
+    held,
     refused,
     server_error,
     timed_out,
@@ -67,11 +68,12 @@ class Weather:
             server_error(after),
             unauthorised(after),
             expired(after + 1),
+            held(self.chance.choice((500.0, 2000.0, 5000.0)), after_ms=after),
             refused(after),
             self.lost(),
             self.lost(),
         )
-        return self.chance.choices(kinds, weights=(3, 3, 1, 1, 0.5, 2, 2))[0]
+        return self.chance.choices(kinds, weights=(3, 3, 1, 1, 1, 0.5, 2, 2))[0]
 
     def lost(self) -> Answer:
         """Aborted at some time within the budget, and applied within `late_ms` of it or never."""

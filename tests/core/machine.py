@@ -225,7 +225,8 @@ class Machine:
     def _reconcile(self, changes: list[Change]) -> None:
         assert self.session is not None
         is_open = pacing.standing(self.session.pacer, self.now).value.endswith(".o")
-        may_send = is_open and self.now >= self.circuit_open_until
+        # An order that waited for the circuit goes first.
+        may_send = is_open and self.now >= self.circuit_open_until and self.session.pacer.order is None
         known = len(self.diary)
         self.changes += [Told(change, self.life, self.sessions, may_send, known) for change in changes]
         self._tell(self.session)
