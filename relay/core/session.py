@@ -26,7 +26,7 @@ from relay.core.actor import (
     step,
 )
 from relay.core.engagement import Reason
-from relay.core.indicator import Address, Indicator, SessionKey, Wish
+from relay.core.indicator import Address, Indicator, SessionKey, Wish, stronger
 from relay.core.moments import NEVER, Ms
 from relay.core.order import TERMINAL, is_in_order, remember_order
 from relay.core.pacer import Pacer, Reach
@@ -285,13 +285,6 @@ def _remember_end(actor: Actor, now: Ms) -> None:
     """From here on an idle actor's order is remembered for the tombstone."""
     if actor.state is _IDLE:
         actor.last = now
-
-
-def stronger(one: Indicator, other: Indicator) -> Indicator:
-    """Typing, else paused, else stopped: the join of two actors, whatever their order."""
-    if one is _TYPING or other is _TYPING:
-        return _TYPING
-    return _PAUSED if one is _PAUSED or other is _PAUSED else _STOPPED
 
 
 def _reason(activity: Activity, *, has_flipped: bool) -> Reason:

@@ -21,10 +21,10 @@ from relay.core.activity import Activity, Kind
 from relay.core.actor import Actor, State
 from relay.core.deadlines import Wheel
 from relay.core.engagement import Reason
-from relay.core.indicator import Address, Cause, Indicator, Wish
+from relay.core.indicator import Address, Cause, Indicator, Wish, stronger
 from relay.core.moments import NEVER, Ms
 from relay.core.pacer import Pacer, Reach
-from relay.core.session import Change, Session, Verdict, stronger
+from relay.core.session import Change, Session, Verdict
 from relay.core.timings import TICK_MS, Timings
 from tests.core.answers import Answer, script
 from tests.core.diary import Cleared, Crashed, Entry, Freed, Sent, Told

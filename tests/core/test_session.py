@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from relay.core.activity import Activity, Kind
 from relay.core.actor import State
 from relay.core.engagement import Reason
-from relay.core.indicator import Indicator
+from relay.core.indicator import Indicator, stronger
 from relay.core.moments import NEVER, Ms
 from relay.core.pacer import Pacer, Reach
-from relay.core.session import MAX_ACTORS, Change, Session, Verdict, stronger
+from relay.core.session import MAX_ACTORS, Change, Session, Verdict
 from relay.core.timings import TICK_MS, Timings
 from tests.core.answers import accepted, script
 from tests.core.machine import ADDRESS, GUEST, TERMINAL, Machine, activity
