@@ -1,4 +1,4 @@
-"""One hashed timing wheel for all sessions: arming is O(1), a later deadline costs nothing at all.
+"""One timing wheel for all sessions, hashed by tick: arming is O(1), a later deadline costs nothing at all.
 
 An item's deadline usually moves later (every keystroke does it), and that is not told to the wheel: the entry
 comes up at its old time, the owner computes the real deadline and arms again. Only an earlier deadline needs
@@ -14,10 +14,6 @@ from typing import Generic, Protocol, TypeVar
 from relay.core.moments import NEVER, Ms
 from relay.core.timings import TICK_MS
 
-SLOTS = 4096
-"""82 s ahead: past the minute after which a session at rest is forgotten, so that the idle are not looked at in between.
-What is due later is looked at once before and armed again."""
-
 
 class Armed(Protocol):
     """What the wheel needs of an item: a place to keep the tick of its live entry, 0 for none."""
@@ -30,31 +26,33 @@ Item = TypeVar("Item", bound=Armed)
 
 @dataclass(slots=True)
 class Wheel(Generic[Item]):
-    """`live` counts the live entries; `tick` is the last one served."""
+    """`live` counts the live entries; `tick` is the last one served. Only ticks with entries have a slot."""
 
     tick: int = 0
     live: int = 0
-    _slots: list[list[Item]] = field(default_factory=lambda: [[] for _ in range(SLOTS)])
+    _slots: dict[int, list[Item]] = field(default_factory=dict)
     _rest: list[Item] = field(default_factory=list)
 
     def start(self, now: Ms) -> None:
-        """Begin at `now`; call once, before the first `arm`."""
+        """Begin at `now`; call it before the first `arm`, and again whenever nothing is live."""
         self.tick = int(now // TICK_MS)
+        self._slots.clear()
+        self._rest.clear()
 
     def arm(self, item: Item, deadline: Ms) -> None:
         """Have the item come up at its deadline or up to one tick later; NEVER leaves it as it is."""
         if deadline == NEVER:
             return
-        due = -int(-deadline // TICK_MS)
-        if due <= self.tick:
-            due = self.tick + 1
-        elif due >= self.tick + SLOTS:
-            due = self.tick + SLOTS - 1
+        due = max(-int(-deadline // TICK_MS), self.tick + 1)
         if item.armed_tick and item.armed_tick <= due:
             return
         self.live += item.armed_tick == 0
         item.armed_tick = due
-        self._slots[due % SLOTS].append(item)
+        slot = self._slots.get(due)
+        if slot is None:
+            self._slots[due] = [item]
+        else:
+            slot.append(item)
 
     def disarm(self, item: Item) -> None:
         """Forget the item; its entry is dropped when its slot comes up."""
@@ -73,13 +71,13 @@ class Wheel(Generic[Item]):
         return due
 
     def _turn(self, target: int) -> None:
-        if (
-            target - self.tick > SLOTS
-        ):  # the loop stood still for longer than a turn: every slot once is enough
-            self.tick = target - SLOTS
-        self.tick += 1
-        slot = self.tick % SLOTS
-        self._rest, self._slots[slot] = self._slots[slot], []
+        tick = self.tick + 1
+        if tick not in self._slots and target - tick > len(
+            self._slots
+        ):  # the loop stood still: on to what is due
+            tick = min((due for due in self._slots if due <= target), default=target)
+        self.tick = tick
+        self._rest = self._slots.pop(tick, [])
         self._rest.reverse()  # in place, to be taken from its end: a herd's slot is not copied
 
     def _serve(self, due: list[Item], most: int) -> None:
