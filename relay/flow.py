@@ -30,7 +30,7 @@ from relay.core.session import Change, Session, Verdict
 from relay.core.timings import Timings
 from relay.errors import Unavailable
 from relay.gateway.port import Gateway
-from relay.sessions.addresses import check_move, check_usable, refuse_two
+from relay.sessions.addresses import check_move, check_usable, places_of, refuse_two
 from relay.sessions.live import LiveSessions
 
 _APPLIED, _STALE = Verdict.APPLIED, Verdict.STALE
@@ -179,7 +179,8 @@ class Flow:
             found.append(session)
         if unopened:
             refuse_two(activities, unopened)
-            self.sessions.refuse_beyond(activities[0].source, sum(live(key) is None for key in unopened))
+            new = {key for key in unopened if live(key) is None}
+            self.sessions.refuse_beyond(activities[0].source, len(new), lambda: places_of(activities, new))
         return found
 
     def _observe(self, activity: Activity, now: Ms) -> Verdict:

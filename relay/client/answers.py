@@ -21,6 +21,7 @@ class Fault(Enum):
     """Where to look, and so what to do next."""
 
     AWAY = "away"  # the relay, or the way to it: the same again later may be taken
+    CROWDED = "crowded"  # no room for the new sessions it names; those alive go on
     UNUSABLE = "unusable"  # what was told: the same again would be refused again
     REFUSED = "refused"  # the key or the address: anything would be refused
 
@@ -55,7 +56,7 @@ class Answer:
         found = self.trouble
         if found is None:
             return None
-        if found.fault is Fault.AWAY:
+        if found.fault in {Fault.AWAY, Fault.CROWDED}:
             return Unavailable(found.words, retry_after_s=found.retry_after_s or 1.0)
         return Rejected(found.status, "Refused by the relay", found.words, problems=found.problems)
 
@@ -84,7 +85,9 @@ def answer_of(status: int, body: bytes, *, retry_after: str | None, wall: UnixMs
 def refusal(status: int, told: Mapping[str, wire.Json], *, retry_after_s: float | None = None) -> Answer:
     """The trouble in a problem document (RFC 9457), as far as it is one."""
     words = _words(told.get("detail")) or "the answer is not a relay's: is this its public address?"
-    return Answer(trouble=Trouble(_fault(status), status, words, _problems(told), retry_after_s))
+    problems = _problems(told)
+    fault = Fault.CROWDED if status == 429 and problems else _fault(status)
+    return Answer(trouble=Trouble(fault, status, words, problems, retry_after_s))
 
 
 _FAULTS = {408: Fault.AWAY, 413: Fault.UNUSABLE, 422: Fault.UNUSABLE, 425: Fault.AWAY, 429: Fault.AWAY}

@@ -15,7 +15,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -33,7 +33,6 @@ from relay.core.moments import Ms
 
 log = logging.getLogger("relay.client")
 
-T = TypeVar("T")
 
 MOST_EVENTS = 500
 """What a relay takes in one request by its default."""
@@ -182,8 +181,10 @@ class RelayClient:
         """`async with relay.stream() as stream:` for keystrokes as they come, of one person or of many.
 
         When the last stream that carried an actor closes, the relay takes it for gone; `leave_on_close=False` asks
-        it not to (None: as its source is set).
+        it not to (None: as its source is set). RuntimeError outside of any loop.
         """
+        if _running_loop() is None and (self._engine is None or self._engine.loop.is_closed()):
+            raise RuntimeError("a stream belongs to a loop: call this inside one, or enter the client first")
         engine = self._here()
         query = "" if leave_on_close is None else f"?leaveOnClose={str(leave_on_close).lower()}"
         stream = Stream(
@@ -254,11 +255,18 @@ class RelayClient:
             return away("more runs are open than this client keeps")
         return await self._on_its_loop(self._here().sender.heard(run, within_s=self._patience_s))
 
-    async def _on_its_loop(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _on_its_loop(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         loop = self._here().loop
         if loop is asyncio.get_running_loop():
             return await work
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+        told = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+        try:
+            async with asyncio.timeout(
+                self._patience_s
+            ):  # `work` has its own, which a loop that stands still does not keep
+                return await told
+        except TimeoutError:
+            return away(f"no answer within {self._patience_s:g} s: the loop of this client stands still")
 
     def _written(self, event: Told, now: Ms) -> Said | None:
         """As a stream sends it; None for what is no event."""

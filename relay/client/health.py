@@ -52,6 +52,10 @@ class Health:
                 return self._away(trouble, began=began, now=now, jitter=jitter)
             case Fault.REFUSED:
                 return self._refused(trouble, now)
+            case Fault.CROWDED:
+                return self._well(now) or self._once(
+                    f"the relay has no room for more sessions: {trouble.words}"
+                )
             case Fault.UNUSABLE:
                 return self._well(now) or self._unusable(trouble)
 
@@ -86,7 +90,9 @@ class Health:
     def _unusable(self, trouble: Trouble) -> Line | None:
         """One line for each way of being wrong, not for each event that is."""
         fields = "; ".join(f"{_unnumbered(place)}: {words}" for place, words in trouble.problems[:5])
-        words = f"the relay cannot use an event ({trouble.status}): {fields or trouble.words}"
+        return self._once(f"the relay cannot use an event ({trouble.status}): {fields or trouble.words}")
+
+    def _once(self, words: str) -> Line | None:
         if words in self._said_of_events or len(self._said_of_events) >= MOST_SAID:
             return None
         self._said_of_events.add(words)

@@ -23,6 +23,9 @@ from relay.core.moments import NEVER, Ms
 HEARTBEAT_MS: Ms = 5000
 """A third of the relay's default lease (15 s): two may be lost before a run is taken for dead."""
 
+OVERDUE_MS: Ms = 5000
+"""A heartbeat later than this, of a loop that stood still, may find the lease gone, and then revives nothing."""
+
 ENDING_FRESH_MS: Ms = 15_000
 """A later end is nothing new: by then the lease has told the relay."""
 
@@ -81,12 +84,14 @@ class Run:
 
     def composed(self, now: Ms) -> Sequence[bytes]:
         """What there is to say, if it goes now. Called when it does: the next heartbeat is counted from here."""
+        is_overdue = now > self.beat_at + OVERDUE_MS
         self.beat_at = now + HEARTBEAT_MS
         if not self.is_open:
             return [self._event(self.ends_with, self._ending_id)] if self.is_end_news else []
         if self.is_over:
             return []
-        kind: Kind = "heartbeat" if self.known is Known.SURELY else "thinking"
+        # Said again, the same thought only extends its lease; where that is gone, it begins anew.
+        kind: Kind = "heartbeat" if self.known is Known.SURELY and not is_overdue else "thinking"
         self.known = Known.SURELY if kind == "heartbeat" else Known.PERHAPS
         return [self._event(kind, uuid.uuid4().hex)]
 

@@ -3,6 +3,7 @@
 taken    ──► its figures; an open run rests until its heartbeat
 away     ──► back to the front of what waits, unless it is too old by then
 unusable ──► out with the events the relay names; nothing was applied, so the rest goes again
+crowded  ──► the same: what goes on in sessions that are alive must not wait until there is room for another
 refused  ──► dropped; an open run is tried again in place of its heartbeat
 """
 
@@ -40,7 +41,7 @@ class Settling:
         elif trouble.fault is Fault.AWAY:
             for entry, _ in reversed(taken.parcel):
                 self._again(entry, answer, gate_at)
-        elif trouble.fault is Fault.UNUSABLE and len(taken.parcel) > 1:
+        elif trouble.fault is not Fault.REFUSED and len(taken.parcel) > 1:
             self._sort_out(taken, answer, trouble)
         else:
             for entry, events in taken.parcel:

@@ -46,11 +46,13 @@ def thinking_while(client: Client, whose: Whose) -> Middleware:
 async def _json(request: web.Request) -> wire.Json:
     """The body, which aiohttp keeps for the application to read again; None for what is not JSON of a known length."""
     length = request.content_length
-    if length is None or length > MOST_BODY_BYTES or not request.content_type.endswith("json"):
+    # A body the application would not take is left to it: read once and refused, it would be empty the next time.
+    most = min(MOST_BODY_BYTES, request.client_max_size or MOST_BODY_BYTES)
+    if length is None or length > most or not request.content_type.endswith("json"):
         return None
     try:
         return wire.loads(await request.read())
-    except (wire.NotJson, web.HTTPException):
+    except wire.NotJson:
         return None  # the application reads the same, and answers it
 
 

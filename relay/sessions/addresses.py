@@ -4,7 +4,7 @@ A conversation that is handed to another agent goes on at that agent's leg. Whil
 address is somebody's mistake, and would let two agents take it from each other with every key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from relay.core.activity import Activity
 from relay.core.indicator import Address, SessionKey
@@ -36,6 +36,14 @@ def refuse_two(activities: Sequence[Activity], given: Mapping[SessionKey, Addres
         address = activity.address
         if given.get((activity.gateway, address.session_id), address) != address:
             raise _misaddressed(f"{place}", "this batch gives the session two addresses")
+
+
+def places_of(activities: Sequence[Activity], keys: Container[SessionKey]) -> tuple[str, ...]:
+    """Where in a batch the events of these sessions stand, as a refusal names them."""
+    if len(activities) == 1:
+        return ("sessionId",)
+    session_ids = enumerate((one.gateway, one.address.session_id) for one in activities)
+    return tuple(f"{place}.sessionId" for place, key in session_ids if key in keys)
 
 
 def _misaddressed(where: str, problem: str) -> Rejected:

@@ -9,7 +9,7 @@ A keystroke moves a deadline later and never touches the wheel. A tick serves at
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from relay.core.deadlines import Wheel
 from relay.core.indicator import Indicator, SessionKey
@@ -79,13 +79,16 @@ class LiveSessions:
         """False once it was forgotten, also if another of its key has come since."""
         return self._by_key.get(session.key) is session
 
-    def refuse_beyond(self, source: str, count: int) -> None:
-        """Raises Rejected (429) where that many more are too many, of all or of this source's; those alive go on."""
+    def refuse_beyond(self, source: str, count: int, where: Callable[[], Sequence[str]] = tuple) -> None:
+        """Raises Rejected (429) where that many more are too many, of all or of this source's; those alive go on.
+
+        `where` finds the places of the events that would open them, so that the others may be sent again without them.
+        """
         if count > self.room:
-            raise _full("", self._most, "server.max_sessions")
+            raise _full("", self._most, "server.max_sessions", where())
         most = self.of_source.get(source)
         if most is not None and self.by_source[source] + count > most:
-            raise _full("of this source ", most, "sources.NAME.max_sessions")
+            raise _full("of this source ", most, "sources.NAME.max_sessions", where())
 
     def restated(self, before: Indicator, after: Indicator) -> None:
         """Book a session's move from one state to another, for the count by state."""
@@ -159,10 +162,11 @@ class LiveSessions:
             self.by_source[session.source] -= 1
 
 
-def _full(whose: str, most: int, setting: str) -> Rejected:
+def _full(whose: str, most: int, setting: str, places: Sequence[str]) -> Rejected:
     return Rejected(
         429,
         "Too many sessions",
         f"{most} sessions {whose}are alive, which is the limit ({setting}); a new one is taken when one has ended",
+        problems=tuple((place, "this session is new, and there is no room for it") for place in places),
         retry_after_s=CAP_RETRY_S,
     )

@@ -31,6 +31,18 @@ def test_it_is_opened_until_the_relay_surely_knows_it_and_then_beats() -> None:
     assert kinds(run) == ["thinking"]
 
 
+def test_a_beat_that_may_find_the_lease_gone_says_the_thought_again() -> None:
+    """A loop that stood still for longer than a lease (15 s): a heartbeat revives nothing, and is answered all the same."""
+    run = Run(WHOSE)
+    assert [event["type"] for event in said(run, 0)] == ["thinking"]
+    run.known = Known.SURELY
+    assert [event["type"] for event in said(run, HEARTBEAT_MS + 900)] == ["heartbeat"]
+    late = said(run, 2 * HEARTBEAT_MS + 900 + 15_000)[0]
+    assert (late["type"], late["thinkingId"]) == ("thinking", run.thinking_id)
+    run.known = Known.SURELY
+    assert [event["type"] for event in said(run, 3 * HEARTBEAT_MS + 900 + 15_000)] == ["heartbeat"]
+
+
 def test_every_opening_and_beat_is_an_event_of_its_own_and_an_end_always_the_same() -> None:
     runs = Runs(most=1)
     run = entered(runs)

@@ -191,7 +191,7 @@ async def test_at_the_cap_a_new_session_is_refused_and_those_alive_go_on() -> No
         it.type()
         with pytest.raises(Rejected) as refused:
             it.type(address=Address(OTHER, "guest-1"))
-        assert refused.value.status == 429
+        assert (refused.value.status, refused.value.problems[0][0]) == (429, "sessionId")
         assert refused.value.retry_after_s
         it.type()
 
@@ -204,6 +204,11 @@ async def test_a_batch_past_its_sources_cap_opens_none_of_its_sessions() -> None
             it.flow.accept(batch)
         assert (refused.value.status, len(it.flow.sessions)) == (429, 0)
         it.flow.accept(batch[:1])
+        with pytest.raises(Rejected) as refused:
+            it.flow.accept(batch)
+        assert [place for place, _ in refused.value.problems] == ["1.sessionId"], (
+            "the other may be sent again"
+        )
 
 
 async def test_a_stop_comes_through_when_the_budget_is_spent() -> None:
