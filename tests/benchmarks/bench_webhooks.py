@@ -7,7 +7,8 @@ The outbox on core 0 with its real file and its real sender, a tracker on core 1
     drain     what is recorded beforehand, claimed, sent and settled: deliveries a second
     arrival   500 facts a second: from the append to the tracker
     crowd     32 sessions that each record their next event when the last has come, over 8 places
-    one dead  ten endpoints at 40 events a second each; then one of them takes every request and says nothing
+    one dead  ten endpoints at 40 events a second each; then one of them takes every request and says nothing,
+              until its attempts time out and its circuit opens
 """
 
 import argparse
@@ -40,6 +41,7 @@ from tests.benchmarks.machine import said
 from tests.benchmarks.tracker import SILENT, Tracker, tracking
 
 GOAL_SENDER = 0.75
+GOAL_DRAIN_PER_S = 1000
 GOAL_ARRIVAL_P99_MS = 50.0
 GOAL_CROWD = 3.0
 CONCURRENCY = 8
@@ -48,6 +50,8 @@ DRAINED = 3000
 RATE_PER_S, OFFERED_S = 500, 4
 CALLERS, ROUND_TRIPS = 32, 100
 ENDPOINTS, EVENTS_PER_S = 10, 40
+BESIDE_S, TIMEOUT_S = 8, 2
+"""Long enough for the dead one's attempts to time out and its circuit to open (ten of them, eight at once)."""
 SETTLE_S = 20
 BODY = b'{"type":"session.typing","timestamp":"2026-11-22T10:00:00.123Z","data":' + b'"' + b"x" * 180 + b'"}'
 
@@ -63,7 +67,13 @@ def now() -> Ms:
 def endpoint(url: str) -> Endpoint:
     secret = "whsec_" + "A" * 32
     return Endpoint.model_validate(
-        {"url": url, "secrets": (secret,), "allow_cidrs": ("127.0.0.0/8",), "concurrency": CONCURRENCY}
+        {
+            "url": url,
+            "secrets": (secret,),
+            "allow_cidrs": ("127.0.0.0/8",),
+            "concurrency": CONCURRENCY,
+            "timeout_s": TIMEOUT_S,
+        }
     )
 
 
@@ -150,14 +160,25 @@ async def offered(outbox: Outbox, *, per_s: int, seconds: float, sessions: int) 
     return {event_id: at for event_id, (at, _) in zip(ids, appended, strict=True) if event_id}
 
 
+async def arrived(tracker: Tracker, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """When each (path, event) came. Raises TimeoutError where one never does: a figure of the quick ones is none."""
+    found: dict[tuple[str, str], float] = {}
+    async with asyncio.timeout(SETTLE_S):
+        while not wanted <= found.keys():
+            await asyncio.sleep(0.01)
+            for key, at in tracker.arrivals().items():
+                found.setdefault(key, at)
+    return {key: found[key] for key in wanted}
+
+
 async def delays_ms(tracker: Tracker, folder: Path) -> list[float]:
     outbox = await opened([tracker.url + "/t"], folder)
     await outbox.start()
     tracker.arrivals()
     began = await offered(outbox, per_s=RATE_PER_S, seconds=OFFERED_S, sessions=200)
-    await asyncio.sleep(0.5)
+    found = await arrived(tracker, {("/t", event) for event in began})
     await outbox.close()
-    return [(at - began[event]) * 1000 for (_, event), at in tracker.arrivals().items() if event in began]
+    return [(at - began[event]) * 1000 for (_, event), at in found.items()]
 
 
 async def crowd_ms(tracker: Tracker, folder: Path) -> list[float]:
@@ -196,15 +217,10 @@ async def beside_ms(tracker: Tracker, folder: Path, *, is_one_dead: bool) -> lis
     outbox = await opened([tracker.url + path for path in paths], folder)
     await outbox.start()
     tracker.arrivals()
-    began = await offered(outbox, per_s=EVENTS_PER_S, seconds=3, sessions=100)
-    await asyncio.sleep(0.5)
-    found = tracker.arrivals()
+    began = await offered(outbox, per_s=EVENTS_PER_S, seconds=BESIDE_S, sessions=100)
+    found = await arrived(tracker, {(path, event) for path in paths[1:] for event in began})
     await outbox.close()
-    return [
-        (at - began[event]) * 1000
-        for (path, event), at in found.items()
-        if path in paths[1:] and event in began
-    ]
+    return [(at - began[event]) * 1000 for (_, event), at in found.items()]
 
 
 # The report.
@@ -227,7 +243,8 @@ class Result:
     @property
     def is_met(self) -> bool:
         is_soon = self.arrival_ms[1] < GOAL_ARRIVAL_P99_MS and self.beside_dead_p99_ms <= self.limit_ms
-        return is_soon and self.sender >= GOAL_SENDER and self.crowd_ms[1] <= GOAL_CROWD * self.crowd_ms[0]
+        is_quick = self.sender >= GOAL_SENDER and self.drained_per_s >= GOAL_DRAIN_PER_S
+        return is_soon and is_quick and self.crowd_ms[1] <= GOAL_CROWD * self.crowd_ms[0]
 
 
 def cut(values: Sequence[float]) -> tuple[float, float]:
@@ -277,7 +294,9 @@ def main() -> int:
     r = measured(asked.rounds)
     print(said())
     print(f"sender     {r.posts_per_s:7,.0f} POSTs/s, {r.sender:.2f} of bare (goal {GOAL_SENDER})")
-    print(f"drain      {r.drained_per_s:7,.0f} deliveries/s, claimed and settled on disk")
+    print(
+        f"drain      {r.drained_per_s:7,.0f} deliveries/s, claimed and settled on disk (goal {GOAL_DRAIN_PER_S:,})"
+    )
     print(
         f"arrival    p50 {r.arrival_ms[0]:5.1f}  p99 {r.arrival_ms[1]:5.1f} ms at {RATE_PER_S}/s (goal {GOAL_ARRIVAL_P99_MS})"
     )
