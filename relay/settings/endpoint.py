@@ -70,7 +70,7 @@ class Endpoint(Section):
     ca_file: Path | None = None
     """The authorities to trust instead of the system's (PEM)."""
     client_cert: Path | None = None
-    """What this relay shows of itself (PEM); `client_key` may be in the same file. Read at the start."""
+    """What this relay shows of itself (PEM); `client_key` may be in the same file. Read at the start and at each reload."""
     client_key: Path | None = None
     concurrency: int = Field(8, ge=1, le=256)
     rate_per_s: float | None = Field(None, ge=0.01, le=100_000)
@@ -85,6 +85,11 @@ class Endpoint(Section):
     """A delivery older than this is not made. None: 30 s for an ephemeral one, else as long as the schedule lasts."""
     unordered_after_s: float = Field(600.0, ge=1, le=604_800)
     """How long one that fails holds up the next of its session."""
+
+    @property
+    def names_files(self) -> bool:
+        """It is known, or knows, by certificates: they are read whenever the settings are."""
+        return self.ca_file is not None or self.client_cert is not None
 
     def terms(self) -> Terms:
         usual = TERMS[self.delivery_class]
