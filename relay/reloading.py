@@ -71,7 +71,8 @@ class Reloader:
             raise SettingsError(
                 f"only a restart takes over {', '.join(found.at_restart)}: restart the relay, or put them back as they were"
             )
-        return fresh, found, [] if found.is_none else [prepare(fresh) for prepare in self._parts]
+        # Also where nothing differs: a certificate that was renewed is the same setting and another file.
+        return fresh, found, [prepare(fresh) for prepare in self._parts]
 
     def _taken(self, fresh: Settings, found: Changes, takes: list[Take]) -> Reloaded:
         for take in takes:

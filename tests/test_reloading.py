@@ -73,10 +73,12 @@ async def test_every_part_runs_with_what_was_read(house: House) -> None:
     assert house.counted() == {"taken": 1}
 
 
-async def test_the_same_settings_are_no_new_generation_and_touch_no_part(house: House) -> None:
-    before = house.first
+async def test_the_same_settings_are_no_new_generation_and_each_part_looks_at_its_files_again(
+    house: House,
+) -> None:
+    house.file = settings()
     assert await house.reloader.reload() == Reloaded(1, ())
-    assert house.first is before
+    assert house.first is house.second is house.file
     assert house.counted() == {"unchanged": 1}
 
 

@@ -19,9 +19,6 @@ SCHEDULE_MS: tuple[Ms, ...] = (0, 5 * S, 5 * M, 30 * M, 2 * H, 5 * H, 10 * H, 14
 JITTER = 0.10
 """The most that chance adds, as a share of the wait: enough to part a thousand deliveries that failed at once."""
 
-HINT_CAP_MS: Ms = 1 * H
-"""A Retry-After beyond this is the receiver's mistake, or its malice."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -46,15 +43,10 @@ def after(
 ) -> Wait | Exhausted:
     """What follows `attempts` failed ones (1 or more) of a budget.
 
-    `jitter` is chance's share, 0 to `JITTER`, drawn by the caller. `hint_ms` is the receiver's Retry-After: it can
-    lengthen a wait, to an hour at most, and never shortens one.
+    `jitter` is chance's share, 0 to `JITTER`, drawn by the caller. `hint_ms` is the receiver's Retry-After as
+    `core.retry_after` reads it, an hour at most: it can lengthen a wait, and never shortens one.
     """
     if attempts >= len(schedule_ms):
         return Exhausted(attempts)
     scheduled = schedule_ms[attempts] * (1 + jitter)
-    return Wait(max(scheduled, capped(hint_ms)))
-
-
-def capped(hint_ms: Ms | None) -> Ms:
-    """A Retry-After as far as it is followed; 0 where there was none."""
-    return min(hint_ms or 0, HINT_CAP_MS)
+    return Wait(max(scheduled, hint_ms or 0))

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from relay.core.indicator import Cause, Indicator, SessionKey
 from relay.core.moments import UnixMs
-from relay.core.notice import Notice
+from relay.core.notice import Kind, Notice
 
 
 class Reason(StrEnum):
@@ -87,6 +87,15 @@ EVENT_OF_STATE: dict[Indicator, str] = {
     Indicator.PAUSED: "session.paused",
     Indicator.STOPPED: "session.stopped",
 }
+
+EVENT_TYPES: tuple[str, ...] = (
+    *EVENT_OF_STATE.values(),
+    "typing_indicator.broadcast",
+    "typing_indicator.failed",
+    "typing_indicator.suppressed",
+    *Kind,
+)
+"""Every event there is."""
 
 
 def event_type(fact: Fact) -> str | None:

@@ -1,7 +1,7 @@
 """Operational events: what the operator of a tracker should hear of, told to endpoints that ask for it by name.
 
     endpoint.degraded   its circuit opened            endpoint.recovered   and closed again
-    endpoint.disabled   it is sent nothing any more
+    endpoint.disabled   it is sent nothing any more         … or it was resumed
     message.attempt.failing    one of its messages failed for the fourth time
     message.attempt.exhausted  one is a dead letter
 
@@ -10,10 +10,10 @@ another's delivery: a tracker that is down cannot set off a cascade. Each kind i
 with how many were left unsaid since.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from relay.core.delivery import Failure, Filter, State, matches
 from relay.core.endpoint import News, Turn
@@ -37,7 +37,8 @@ class Kind(StrEnum):
     EXHAUSTED = "message.attempt.exhausted"
 
 
-_OPPOSITE = {Kind.DEGRADED: Kind.RECOVERED, Kind.RECOVERED: Kind.DEGRADED}
+TURNS = frozenset({Kind.DEGRADED, Kind.RECOVERED, Kind.DISABLED})
+"""Each says how its endpoint is from now on, and makes what was told before untrue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,11 @@ def disabled(endpoint: str, why: str, since: UnixMs, at: UnixMs) -> Notice:
     return Notice(Kind.DISABLED, endpoint, why, since, at)
 
 
+def back(endpoint: str, why: str, since: UnixMs, at: UnixMs) -> Notice:
+    """What was told of it is over, though no circuit closed: it was resumed, or the relay was started anew."""
+    return Notice(Kind.RECOVERED, endpoint, why, since, at)
+
+
 def said(status: int | None, failure: Failure) -> str:
     """A failed attempt in a word or two."""
     return f"it answered {status}" if failure is Failure.STATUS else f"it failed: {failure.value}"
@@ -121,38 +127,49 @@ def kind_of_failure(event_type: str, state: State, attempts: int) -> Kind | None
     return Kind.FAILING if state is State.PENDING and attempts == FAILING_AT else None
 
 
+class _Told(NamedTuple):
+    at: UnixMs
+    unsaid: int = 0
+
+
 @dataclass(slots=True)
 class Hush:
-    """Keeps a notice from being told too often. It remembers a number for each kind and endpoint."""
+    """Keeps a notice from being told too often.
 
-    _told: dict[tuple[Kind, str], UnixMs] = field(default_factory=dict)
-    _unsaid: Counter[tuple[Kind, str]] = field(default_factory=Counter)
-    _turned: dict[str, Kind] = field(default_factory=dict)
+    `turned` is the last of an endpoint's turns that was told: it is kept with the endpoint, and put in from there.
+    """
+
+    turned: dict[str, Kind] = field(default_factory=dict)
+    _told: dict[tuple[Kind, str], _Told] = field(default_factory=dict)
 
     def passed(self, notice: Notice) -> Notice | None:
         """The notice as it is to be told, or None: one of its kind was told within the hour.
 
-        Of a circuit's turns none is told twice in a row, and a recovery whenever a degradation was: whoever listens
+        Of an endpoint's turns none is told twice in a row, and a recovery whenever a trouble was: whoever listens
         is never left with the opposite of what is so for longer than that hour.
         """
         here = (notice.kind, notice.endpoint)
-        if self._is_stale(notice):
-            self._unsaid[here] += 1
+        before = self._told.get(here, _NEVER)
+        if self._is_stale(notice, before.at):
+            self._told[here] = before._replace(unsaid=before.unsaid + 1)
             return None
-        self._told[here] = notice.at
-        if notice.kind in _OPPOSITE:
-            self._turned[notice.endpoint] = notice.kind
-        return replace(notice, unsaid=self._unsaid.pop(here, 0))
+        self._told[here] = _Told(notice.at)
+        if notice.kind in TURNS:
+            self.turned[notice.endpoint] = notice.kind
+        return replace(notice, unsaid=before.unsaid)
 
     def forget(self) -> None:
         """What was told may not have been recorded: rather twice than not at all."""
-        self._told.clear()
-        self._turned.clear()
+        self._told = {here: told._replace(at=_NEVER.at) for here, told in self._told.items()}
+        self.turned.clear()
 
-    def _is_stale(self, notice: Notice) -> bool:
-        if self._turned.get(notice.endpoint) is notice.kind:
+    def _is_stale(self, notice: Notice, last: UnixMs) -> bool:
+        turned = self.turned.get(notice.endpoint)
+        if turned is notice.kind:
             return True
-        if notice.kind is Kind.RECOVERED and notice.endpoint in self._turned:
+        if notice.kind is Kind.RECOVERED and turned is not None:
             return False
-        last = self._told.get((notice.kind, notice.endpoint))
-        return last is not None and 0 <= notice.at - last < TOLD_EVERY_MS
+        return 0 <= notice.at - last < TOLD_EVERY_MS
+
+
+_NEVER = _Told(-TOLD_EVERY_MS)

@@ -52,6 +52,11 @@ SUPERSEDES: dict[Weight, Weight] = {
 """Complete: a newer event takes the place of those of its session that weigh at most this."""
 
 
+def least_superseding(weight: Weight) -> Weight:
+    """The least weight that takes the place of one of this weight: `SUPERSEDES`, read backwards."""
+    return min(newer for newer, most in SUPERSEDES.items() if most >= weight)
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What one endpoint is owed. `life_ms` counts from recording; None is as long as the schedule lasts."""

@@ -156,7 +156,12 @@ class Outbox:
 
         Call it within this turn of the loop. Raises SettingsError for one that cannot be used.
         """
-        changed = {name: one for name, one in endpoints.items() if one != self._configured[name]}
+        changed = {
+            name: one
+            for name, one in endpoints.items()
+            if one != self._configured[name]
+            or one.names_files  # which may have been renewed under their names
+        }
         retarget = self._dispatcher.prepared(targets_of(changed))
 
         def take() -> None:

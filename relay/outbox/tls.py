@@ -12,7 +12,7 @@ def tls_context(
     """TLS 1.2 or newer with the receiver verified, or None where the system's defaults do.
 
     With `ca_file` its authorities alone are trusted. Raises ValueError, in words and without a path, for what cannot
-    be used; reads the files now and never again.
+    be used; reads the files now.
     """
     if ca_file is None and client_cert is None:
         return None

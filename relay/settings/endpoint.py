@@ -13,16 +13,17 @@ from pydantic import (
     model_validator,
 )
 
+from relay.core.engagement import EVENT_TYPES
 from relay.core.static_headers import header_problems
 from relay.core.terms import TERMS, DeliveryClass, Terms
-from relay.settings import reach
+from relay.settings import patterns, reach
 from relay.settings.section import Section
 
 FormatName = Literal["standard", "cloudevents"]
 
 
 class SigningSecret(Section):
-    """One of an endpoint's `secrets`; written as a plain text it signs for as long as it is listed."""
+    """One of an endpoint's `secrets`; the newest of its kind may be a plain text, and signs as long as it is listed."""
 
     secret: SecretStr
     until: AwareDatetime | None = None
@@ -47,12 +48,16 @@ class Endpoint(Section):
 
     url: str
     secrets: tuple[ListedSecret, ...] = Field(default=(), max_length=5)
-    """Newest first; `whsec_` and base64 of 24..64 bytes, or `whsk_` and an ed25519 key. Every live one signs."""
+    """Newest first; `whsec_` and base64 of 24..64 bytes, or `whsk_` and an ed25519 key. Every live one signs, and of each kind
+    all but the newest say until when."""
     generated_secret_path: Path | None = None
     """Where `secrets` is empty: the file that holds the one the relay makes for itself (mode 0600)."""
     events: tuple[str, ...] = ("*",)
+    """Types, or beginnings with `*`: each must fit an event there is. `*` alone is what happens to sessions."""
     gateways: tuple[str, ...] = ("*",)
+    """As `events`, of those configured."""
     sources: tuple[str, ...] = ("*",)
+    """As `gateways`; `local` where no source is configured."""
     format: FormatName = "standard"
     """What a body is: the event as recorded, or a CloudEvent (structured mode)."""
     headers: dict[str, SecretStr] = Field({})
@@ -65,7 +70,7 @@ class Endpoint(Section):
     ca_file: Path | None = None
     """The authorities to trust instead of the system's (PEM)."""
     client_cert: Path | None = None
-    """What this relay shows of itself (PEM); `client_key` may be in the same file. Read at the start."""
+    """What this relay shows of itself (PEM); `client_key` may be in the same file. Read at the start and at each reload."""
     client_key: Path | None = None
     concurrency: int = Field(8, ge=1, le=256)
     rate_per_s: float | None = Field(None, ge=0.01, le=100_000)
@@ -81,6 +86,11 @@ class Endpoint(Section):
     unordered_after_s: float = Field(600.0, ge=1, le=604_800)
     """How long one that fails holds up the next of its session."""
 
+    @property
+    def names_files(self) -> bool:
+        """It is known, or knows, by certificates: they are read whenever the settings are."""
+        return self.ca_file is not None or self.client_cert is not None
+
     def terms(self) -> Terms:
         usual = TERMS[self.delivery_class]
         return Terms(
@@ -95,6 +105,32 @@ class Endpoint(Section):
         if not self.secrets and self.generated_secret_path is None:
             raise ValueError("secrets: at least one whsec_… is wanted (or generated_secret_path)")
         return self
+
+    @field_validator("secrets")
+    @classmethod
+    def _old_ones_end(cls, secrets: tuple[SigningSecret, ...]) -> tuple[SigningSecret, ...]:
+        kinds = [one.secret.get_secret_value().partition("_")[0] for one in secrets]
+        for place, one in enumerate(secrets):
+            if one.until is None and kinds[place] in kinds[:place]:
+                raise ValueError(
+                    f"the one at place {place + 1} is older than another of its kind and has no end: write it "
+                    '{secret = "whsec_…", until = 2026-11-23T10:00:00Z}, as a rule for 24 hours from now'
+                )
+        return secrets
+
+    @field_validator("events")
+    @classmethod
+    def _there_are_such_events(cls, events: tuple[str, ...]) -> tuple[str, ...]:
+        if found := list(patterns.problems(events, EVENT_TYPES, "known event")):
+            raise ValueError("; ".join(found))
+        return events
+
+    @field_validator("gateways", "sources")
+    @classmethod
+    def _names_some(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            raise ValueError('none is named, so nothing would be sent: ["*"] is every one')
+        return names
 
     @field_validator("schedule_s")
     @classmethod

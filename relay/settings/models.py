@@ -1,5 +1,6 @@
 """Every setting: its name, unit, range and default. Frozen once read; secrets never print themselves."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -7,10 +8,14 @@ from pydantic import Field, model_validator
 
 from relay.core import destination
 from relay.core.timings import StopMode, Timings, problems
+from relay.settings import patterns
 from relay.settings.endpoint import Endpoint
 from relay.settings.gateway import Gateway
 from relay.settings.section import Section
 from relay.settings.upstream import Name, Source
+
+LOCAL = "local"
+"""Where no source is configured, whoever posts from this machine is that one."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -131,4 +136,14 @@ class Settings(Section):
                 raise ValueError(
                     f"sources.{name}.gateway names no configured gateway; configured: {', '.join(self.gateways)}"
                 )
+        if found := list(self._unfit_patterns()):
+            raise ValueError("; ".join(found))
         return self
+
+    def _unfit_patterns(self) -> Iterator[str]:
+        gateways, sources = tuple(self.gateways), tuple(self.sources) or (LOCAL,)
+        for name, one in self.endpoints.items():
+            for problem in patterns.problems(one.gateways, gateways, "configured gateway"):
+                yield f"endpoints.{name}.gateways: {problem}"
+            for problem in patterns.problems(one.sources, sources, "configured source"):
+                yield f"endpoints.{name}.sources: {problem}"

@@ -16,6 +16,7 @@ from relay.core.delivery import (
     overtaken_at,
     retry_room,
 )
+from relay.core.retry_after import parse_retry_after
 
 H = 3_600_000
 
@@ -50,7 +51,8 @@ def test_retry_after_on_another_status_delays_its_delivery_only() -> None:
 
 
 def test_a_pause_is_an_hour_at_most() -> None:
-    assert verdict(429, hint_ms=100 * H).pause_ms == H
+    asked = verdict(429, hint_ms=parse_retry_after("360000", 0))
+    assert asked == Verdict(State.PENDING, wait_ms=H, pause_ms=H)
 
 
 @pytest.mark.parametrize("failure", list(Failure))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from relay.core.delivery import Failure, Filter, State
 from relay.core.endpoint import News, Turn
 from relay.core.engagement import event_data, event_type
-from relay.core.notice import Hush, Kind, Notice, asking, is_operational, kind_of_failure, said, turned
+from relay.core.notice import TURNS, Hush, Kind, Notice, asking, is_operational, kind_of_failure, said, turned
 
 AT = 1_795_000_000_000
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -116,6 +116,11 @@ def test_an_endpoint_that_flaps_is_told_of_once_an_hour_and_as_it_is_in_the_end(
     assert told(hush, notice(at=200 * MINUTE_MS)) == [], "and that is no news"
 
 
+def test_a_recovery_answers_what_was_told_before_this_life() -> None:
+    hush = Hush(turned={"tracker": Kind.DISABLED})
+    assert told(hush, notice(Kind.DISABLED), notice(Kind.RECOVERED, at=1)) == [Kind.RECOVERED]
+
+
 def test_what_may_not_have_been_recorded_is_told_again() -> None:
     hush = Hush()
     hush.passed(notice())
@@ -142,7 +147,7 @@ def test_no_two_alike_within_the_hour_but_recoveries_that_answer_a_degradation(
     for kind in set(Kind) - {Kind.RECOVERED}:
         times = [when for one, when in passed if one is kind]
         assert all(later - earlier >= HOUR_MS for earlier, later in pairwise(times))
-    turns = [kind for kind, _ in passed if kind in (Kind.DEGRADED, Kind.RECOVERED)]
+    turns = [kind for kind, _ in passed if kind in TURNS]
     assert all(earlier is not later for earlier, later in pairwise(turns))
 
 

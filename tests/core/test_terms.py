@@ -11,6 +11,7 @@ from relay.core.terms import (
     DeliveryClass,
     Terms,
     Weight,
+    least_superseding,
     weight,
 )
 
@@ -49,6 +50,13 @@ def test_what_a_session_does_weighs_more_than_what_was_shown_of_it(event: str, w
 
 def test_the_table_of_what_supersedes_what_is_complete() -> None:
     assert set(SUPERSEDES) == set(Weight)
+
+
+@pytest.mark.parametrize("one", list(Weight))
+def test_the_table_read_backwards_says_the_same(one: Weight) -> None:
+    assert {newer for newer in Weight if newer >= least_superseding(one)} == {
+        newer for newer, most in SUPERSEDES.items() if one <= most
+    }
 
 
 def test_stopped_gives_way_to_a_newer_state_and_to_nothing_less() -> None:

@@ -8,6 +8,7 @@ one transaction: the id, and what the event changed.
 
 import os
 import sys
+from datetime import timedelta
 
 from aiohttp import web
 
@@ -18,6 +19,9 @@ SECRETS = os.environ.get("WEBHOOK_SECRET", "").split()
 seen: set[str] = set()  # yours: a unique key, kept as long as the relay keeps dead letters (30 days)
 newest: dict[str, Event] = {}  # by session
 
+ANEW = timedelta(hours=23)
+"""A session's numbers go on for a day after it has stopped; one that returns later begins at 1 again."""
+
 
 def apply(event: Event) -> str:
     """What a new event changes: here, the state of its session that is shown."""
@@ -26,8 +30,11 @@ def apply(event: Event) -> str:
         return "noted"  # a broadcast's result: it has no place in the session's order
     before = newest.get(session_id)
     last = before.sequence or 0 if before else 0
-    if sequence <= last:
+    later = event.at - before.at if before else timedelta()
+    if later <= -ANEW or (sequence <= last and later < ANEW):
         return "older than what is shown"
+    if sequence <= last:
+        last = 0
     newest[session_id] = event
     return "shown" if sequence == last + 1 else "shown, but events before it are missing"
 

@@ -46,6 +46,24 @@ async def test_an_event_is_shown_once_and_an_older_one_never_after_it(receiver: 
     ]
 
 
+async def test_a_session_that_returns_after_days_is_shown_and_what_comes_late_of_before_is_not(
+    receiver: Program, port: int
+) -> None:
+    """Its numbers begin anew, and each of them was taken for an old one."""
+    url = f"http://127.0.0.1:{port}/hooks"
+    later = {"timestamp": "2026-11-24T10:00:00.000Z"}
+    told = [transition(7), transition(1) | later, transition(9), transition(2) | later]
+    for place, event in enumerate(told):
+        assert await send(url, SECRET, f"msg_{place}", event) == 204
+    await until(lambda: "session.typing s1 2 shown" in receiver.out, within_s=5)
+    assert [line for line in receiver.out if line.startswith("session.")] == [
+        "session.typing s1 7 shown, but events before it are missing",
+        "session.typing s1 1 shown",
+        "session.typing s1 9 older than what is shown",
+        "session.typing s1 2 shown",
+    ]
+
+
 async def test_a_stranger_is_answered_401(receiver: Program, port: int) -> None:
     url = f"http://127.0.0.1:{port}/hooks"
     async with aiohttp.ClientSession() as http, http.post(url, data=b"{}") as response:

@@ -169,6 +169,42 @@ async def test_turns_are_told_to_who_asks_and_never_to_the_tracker_itself(
     assert not [got for got in receiver.got if got.type.startswith(("endpoint.", "message."))]
 
 
+async def test_a_recovery_is_told_though_the_relay_was_started_anew_meanwhile(
+    tmp_path: Path, receiver: Receiver, operator: Receiver
+) -> None:
+    """The circuit begins closed, so that no turn of it could say so: the operator was left with `degraded`."""
+    receiver.answers = [503 for _ in range(12)]
+    ends = {"tracker": endpoint(receiver.url), "operator": endpoint(operator.url, events=("endpoint.*",))}
+    async with lanes(tmp_path, **ends) as (store, _):
+        await asyncio.gather(*(store.append(typing(f"s{n}")) for n in range(12)))
+        await asyncio.sleep(4)
+    assert kinds(operator) == ["endpoint.degraded"]
+    async with lanes(tmp_path, **ends):
+        await asyncio.sleep(10 * M_S)
+    async with lanes(tmp_path, **ends) as (store, _):
+        await store.append(typing("later"))
+        await asyncio.sleep(M_S)
+    assert kinds(operator) == ["endpoint.degraded", "endpoint.recovered"]
+    assert operator.got[1].data["since"] == operator.got[0].data["since"]
+
+
+async def test_a_resume_of_a_disabled_one_is_told_to_who_was_told_that_it_was(
+    tmp_path: Path, receiver: Receiver, operator: Receiver
+) -> None:
+    receiver.answers = [410]
+    ends = {"tracker": endpoint(receiver.url), "operator": endpoint(operator.url, events=("endpoint.*",))}
+    async with lanes(tmp_path, **ends) as (store, _):
+        await store.append(typing())
+        await asyncio.sleep(5)
+    async with lanes(tmp_path, **ends) as (_, endpoints):
+        await endpoints.resume("tracker")
+        await endpoints.pause("tracker")
+        await endpoints.resume("tracker")
+        await asyncio.sleep(5)
+    assert kinds(operator) == ["endpoint.disabled", "endpoint.recovered"]
+    assert operator.got[1].data["why"] == "resumed by its operator"
+
+
 async def test_two_dead_trackers_that_ask_for_each_others_fate_set_off_no_cascade(
     tmp_path: Path, receiver: Receiver
 ) -> None:

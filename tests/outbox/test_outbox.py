@@ -321,7 +321,9 @@ async def test_each_attempt_is_one_log_line_without_body_or_secret(
 
 
 async def test_every_live_secret_signs_what_goes_out(tmp_path: Path, receiver: Receiver) -> None:
-    rotating = endpoint(receiver.url, secrets=(NEW_SECRET, SECRET))
+    rotating = endpoint(
+        receiver.url, secrets=(NEW_SECRET, {"secret": SECRET, "until": "2096-01-01T00:00:00Z"})
+    )
     async with running(tmp_path, inline=False, tracker=rotating) as outbox:
         await outbox.append(typing())
         async with asyncio.timeout(5):

@@ -93,7 +93,7 @@ async def test_a_rate_is_kept_from_then_on_and_not_refilled(tmp_path: Path, rece
 
 async def test_an_endpoint_that_cannot_be_used_changes_nothing(tmp_path: Path, receiver: Receiver) -> None:
     async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
-        broken = endpoint(receiver.url, ca_file=tmp_path / "missing.pem", events=("none",))
+        broken = endpoint(receiver.url, ca_file=tmp_path / "missing.pem", events=("session.paused",))
         with pytest.raises(SettingsError, match=r"endpoints\.tracker\.ca_file"):
             take(outbox, tracker=broken)
         assert (await outbox.append(typing())).endpoints == ("tracker",)

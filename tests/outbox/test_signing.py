@@ -34,6 +34,9 @@ def endpoint(*secrets: object) -> Endpoint:
     return Endpoint.model_validate({"url": "https://tracker.example", "secrets": secrets})
 
 
+NEVER: UnixMs = 4_000_000_000_000
+
+
 def retiring(secret: str, until: UnixMs) -> dict[str, object]:
     return {"secret": secret, "until": until / 1000}
 
@@ -101,7 +104,9 @@ async def test_both_kinds_of_secret_sign_and_each_receiver_verifies_with_its_own
 
 @pytest.mark.parametrize("secret", [SECRET, NEW_SECRET])
 async def test_a_cloud_event_is_signed_over_the_bytes_that_are_sent(receiver: Receiver, secret: str) -> None:
-    async with webhook(receiver.url, NEW_SECRET, SECRET, clock=[wall()], form=CLOUDEVENTS) as hook:
+    async with webhook(
+        receiver.url, NEW_SECRET, retiring(SECRET, NEVER), clock=[wall()], form=CLOUDEVENTS
+    ) as hook:
         await hook.send(lease())
     (got,) = receiver.got
     assert got.headers["content-type"] == "application/cloudevents+json"
@@ -126,7 +131,9 @@ async def test_a_cloud_event_is_the_same_bytes_at_each_attempt(receiver: Receive
     [
         (("whsk_canary",), "not base64"),
         (("whpk_canary",), "begin with `whsec_`"),
-        ((retiring(SECRET, 1), NEW_SECRET), "put its successor first"),
+        ((retiring(SECRET, 1), ED25519_SECRET), "put its successor first"),
+        ((NEW_SECRET, SECRET), "as a rule for 24 hours from now"),
+        ((NEW_SECRET, ED25519_SECRET, ED25519_SECRET), "the one at place 3"),
     ],
 )
 def test_what_cannot_sign_is_told_and_never_repeated(secrets: tuple[object, ...], said: str) -> None:

@@ -1,5 +1,6 @@
 """An authority made for the test, a receiver that asks who is there, and files as operators get them wrong."""
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from relay.core.delivery import Failure
 from relay.outbox.tls import tls_context
 from tests.outbox.receiver import receiving
+from tests.outbox.test_outbox import endpoint, running, typing
 from tests.outbox.test_webhook import lease, webhook
 
 
@@ -148,3 +150,28 @@ def test_a_file_that_cannot_be_used_is_told_why_and_no_path_is_repeated(
         tls_context(*(files[name] for name in names))
     assert ".pem" not in str(caught.value)
     assert "canary" not in str(caught.value)
+
+
+async def test_a_certificate_renewed_under_its_name_is_shown_from_the_next_reload_on(
+    files: Files, tmp_path: Path
+) -> None:
+    """The settings were the same, and so nothing was read: it ran out a month later."""
+    shown = []
+
+    async def look(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        shown.append(request.transport.get_extra_info("peercert")["serialNumber"])
+        return web.Response()
+
+    async with receiving(tls=server_context(files.authority, asks=True)) as receiver:
+        receiver.answers = [look, look]
+        tracker = endpoint(receiver.url, ca_file=files["ca.pem"], client_cert=files["both.pem"])
+        async with running(tmp_path, inline=False, tracker=tracker) as outbox, asyncio.timeout(10):
+            await outbox.append(typing("a"))
+            await receiver.until(1)
+            renewed = files.authority.issue_cert("relay@relay.example")
+            renewed.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+            outbox.prepared({"tracker": tracker})()
+            await outbox.append(typing("b"))
+            await receiver.until(2)
+    assert len(set(shown)) == 2

@@ -7,6 +7,7 @@ from relay.settings.models import Settings
 
 SECRET, OTHER_SECRET = "whsec_" + "A" * 32, "whsec_" + "B" * 32
 GUEST = {"base_url": "https://platform.example", "client_id": "one", "client_secret": "two"}
+RETIRING = {"secret": SECRET, "until": "2096-01-01T00:00:00Z"}
 TRACKER = {"url": "https://tracker.example/hook", "secrets": [SECRET]}
 DESK = {"keys": [{"id": "abcdefgh", "sha256": "0" * 64}]}
 
@@ -27,7 +28,7 @@ def test_equal_settings_differ_in_nothing() -> None:
         ({"sources": {"desk": DESK, "bot": DESK}}, "sources.bot"),
         ({"sources": {"desk": {"keys": []}}}, "sources.desk.keys"),
         (
-            {"endpoints": {"tracker": TRACKER | {"secrets": [OTHER_SECRET, SECRET]}}},
+            {"endpoints": {"tracker": TRACKER | {"secrets": [OTHER_SECRET, RETIRING]}}},
             "endpoints.tracker.secrets",
         ),
         (

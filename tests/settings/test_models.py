@@ -130,3 +130,43 @@ def test_a_schedule_begins_at_once_and_never_hammers(schedule_s: list[object]) -
 
 def test_a_schedule_may_grow_shorter() -> None:
     assert Endpoint.model_validate(USABLE | {"schedule_s": [0, 60, 0.1]}).schedule_s == (0, 60, 0.1)
+
+
+TRACKER = {"url": "https://tracker.example", "secrets": ["s"]}
+
+
+@pytest.mark.parametrize(
+    ("part", "given", "said"),
+    [
+        ("events", ["sesion.*"], r"pattern 1 fits no known event; did you mean session\.\*"),
+        ("events", ["*", "sesion.typing"], r"pattern 2 .*session\.typing"),
+        ("events", ["session.*", ""], "pattern 2 fits no known event; there are session.typing, "),
+        ("events", ["*.typing"], "pattern 1"),
+        ("events", [], "nothing would be sent"),
+        ("gateways", ["gest"], "gateways: pattern 1 fits no configured gateway; did you mean guest"),
+        ("gateways", [], "nothing would be sent"),
+        ("sources", ["nosuch"], "sources: pattern 1 fits no configured source; there are desk"),
+        ("sources", [], "nothing would be sent"),
+    ],
+)
+def test_a_filter_that_would_be_silence_is_refused(part: str, given: list[str], said: str) -> None:
+    """They loaded, and the tracker heard nothing."""
+    settings = {
+        "gateways": {"guest": CLIENT},
+        "sources": {"desk": {}},
+        "endpoints": {"tracker": TRACKER | {part: given}},
+    }
+    with pytest.raises(ValidationError, match=said):
+        Settings.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    "wants",
+    [
+        {"events": ["session.*", "endpoint.disabled", "message.*", "typing_indicator.failed"]},
+        {"gateways": ["gu*", "*"], "sources": ["*"]},
+        {"gateways": ["guest"], "sources": ["local"]},
+    ],
+)
+def test_a_filter_that_fits_something_is_taken(wants: dict[str, list[str]]) -> None:
+    Settings.model_validate({"gateways": {"guest": CLIENT}, "endpoints": {"tracker": TRACKER | wants}})

@@ -4,27 +4,51 @@ Operational events are recorded in the commit of the settlement that caused them
 that ask. Runs inside the writer's transaction; `forget` after one that was undone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from relay.core.delivery import State
+from relay.core.endpoint import Standing
 from relay.core.moments import UnixMs
-from relay.core.notice import Hush, Notice, asking, disabled, kind_of_failure, said, turned
+from relay.core.notice import (
+    TURNS,
+    Hush,
+    Kind,
+    Notice,
+    asking,
+    back,
+    disabled,
+    kind_of_failure,
+    said,
+    turned,
+)
 from relay.outbox.sqlite.append import Recorder
 from relay.outbox.sqlite.roster import Roster
-from relay.outbox.sqlite.standings import Standings
+from relay.outbox.sqlite.standings import Standings, Told
 from relay.outbox.store import Recorded, Settlement
 
 GONE = "answered 410 Gone"
 
 
+class Resumed(NamedTuple):
+    """`wakes` have a notice of it waiting."""
+
+    before: Standing
+    wakes: tuple[str, ...]
+
+
 class Aftermath:
     """Books to `standings`, tells through `recorder`."""
 
-    def __init__(self, recorder: Recorder, standings: Standings, roster: Roster) -> None:
+    def __init__(
+        self, recorder: Recorder, standings: Standings, roster: Roster, *, wall: Callable[[], UnixMs]
+    ) -> None:
+        self._wall = wall
         self._recorder = recorder
         self._standings = standings
         self._roster = roster
         self._hush = Hush()
+        self._turned_here: set[str] = set()
 
     def of(
         self, settlement: Settlement, now: UnixMs, *, first_at: Callable[[], UnixMs | None], is_kept: bool
@@ -38,6 +62,17 @@ class Aftermath:
         if is_kept:
             news += self._of_the_message(settlement, first_at, now)
         return disables, tuple(name for notice in news for name in self._tell(notice))
+
+    def resume(self, endpoints: Sequence[str]) -> list[Resumed]:
+        """A kind of write: what each was, and who is told that it is sent something again."""
+        return [self._resume(endpoint, self._wall()) for endpoint in endpoints]
+
+    def _resume(self, endpoint: str, now: UnixMs) -> Resumed:
+        told = self._standings.told(endpoint, now)
+        before = self._standings.resume(endpoint, now)
+        if before is not Standing.DISABLED or told is None or told.kind is not Kind.DISABLED:
+            return Resumed(before, ())
+        return Resumed(before, self._tell(back(endpoint, "resumed by its operator", told.since, now)))
 
     def forget(self) -> None:
         self._hush.forget()
@@ -58,9 +93,18 @@ class Aftermath:
     def _of_the_endpoint(self, settlement: Settlement, disables: str | None, now: UnixMs) -> Iterator[Notice]:
         endpoint = settlement.lease.endpoint
         if settlement.turn:
+            self._turned_here.add(endpoint)
             yield turned(endpoint, settlement.turn, now)
+        elif settlement.state is State.DELIVERED and endpoint not in self._turned_here:
+            yield from self._of_an_earlier_life(endpoint, now)
         if disables:
             yield disabled(endpoint, disables, self._standings.last_success(endpoint, now), now)
+
+    def _of_an_earlier_life(self, endpoint: str, now: UnixMs) -> Iterator[Notice]:
+        """Its circuit was open when that ended, and began closed in this one: no turn of it will say that it is well."""
+        told = self._standings.told(endpoint, now)
+        if told is not None and told.kind is Kind.DEGRADED:
+            yield back(endpoint, "the first delivery since the relay's start succeeded", told.since, now)
 
     def _of_the_message(
         self, settlement: Settlement, first_at: Callable[[], UnixMs | None], now: UnixMs
@@ -83,8 +127,13 @@ class Aftermath:
         """None where nobody asks, or the like was told within the hour."""
         if not asking(self._roster.filters, notice):
             return ()
+        told = self._standings.told(notice.endpoint, notice.at)
+        if told is not None:
+            self._hush.turned.setdefault(notice.endpoint, told.kind)
         passed = self._hush.passed(notice)
         if passed is None:
             return ()
+        if passed.kind in TURNS:
+            self._standings.tell(passed.endpoint, Told(passed.kind, passed.since), passed.at)
         (recorded,) = self._recorder.append([passed])
         return recorded.endpoints if isinstance(recorded, Recorded) else ()

@@ -12,7 +12,7 @@ import apsw
 
 from relay.core.delivery import LIVE, State, Trigger, overtaken_at
 from relay.core.moments import UnixMs
-from relay.core.terms import DURABLE
+from relay.core.terms import DURABLE, Weight, least_superseding
 from relay.outbox.sqlite.aftermath import Aftermath
 from relay.outbox.sqlite.drop import drop
 from relay.outbox.sqlite.endings import RELEASE_NEXT, Endings, Live
@@ -20,15 +20,15 @@ from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.tally import ATTEMPT_ROW_BYTES, Row, Tally
 from relay.outbox.store import Claimed, Lease, Settled, Settlement, Want
 
-# A newer event of the session took its place while it was in flight. The least weight that supersedes one's own:
-# `core.terms.SUPERSEDES`, read backwards.
-IS_STALE = """
+LEAST_SUPERSEDING = " ".join(f"WHEN {one.value} THEN {least_superseding(one).value}" for one in Weight)
+# A newer event of the session took its place while it was in flight.
+IS_STALE = f"""
     (d.weight IS NOT NULL AND d.trigger = 'schedule' AND EXISTS (
         SELECT 1 FROM deliveries AS n
         WHERE n.endpoint = d.endpoint AND n.gateway = d.gateway AND n.session_id = d.session_id
-          AND n.finished_at IS NULL AND n.id > d.id AND n.weight >= min(d.weight, 1)
+          AND n.finished_at IS NULL AND n.id > d.id AND n.weight >= CASE d.weight {LEAST_SUPERSEDING} END
     ))
-"""
+"""  # noqa: S608 - numbers of our own
 DUE = f"""
     SELECT d.id, d.state, d.gateway, d.session_id, d.attempts, d.budget_start, d.trigger,
            e.event_id, e.type, e.body, e.traceparent, EXISTS (

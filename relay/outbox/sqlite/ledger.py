@@ -101,12 +101,12 @@ class Ledger:
             wall=wall,
         )
         self.standings = Standings(self._connection, self.tally, wall=wall)
-        self._aftermath = Aftermath(self.recorder, self.standings, self._roster)
+        self.aftermath = Aftermath(self.recorder, self.standings, self._roster, wall=wall)
         self.purge = Purge(self._connection, self.tally, wall=wall)
         self.lanes = Lanes(
             self._connection,
             self.tally,
-            self._aftermath,
+            self.aftermath,
             endings,
             self._roster,
             bury=self.purge.bury,
@@ -153,7 +153,7 @@ class Ledger:
         self.tally.restore(self._before)
         self._numbers.forget()
         self.standings.forget()
-        self._aftermath.forget()
+        self.aftermath.forget()
         with contextlib.suppress(apsw.Error):  # a full disk has already undone it
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

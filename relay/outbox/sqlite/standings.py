@@ -6,21 +6,26 @@ settle that happens anyway. Runs inside the writer's transaction; `forget` after
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import apsw
 
 from relay.core.endpoint import Record, Standing
 from relay.core.moments import UnixMs
+from relay.core.notice import Kind
 from relay.outbox.sqlite.tally import Row, Tally
 
 SUCCESS_WRITTEN_EACH_MS: UnixMs = 60_000
 """A crash forgets this much of a success at most, of the five days it is judged by."""
 
-FIND = "SELECT state, reason, since, last_success, first_exhausted FROM endpoints WHERE name = ?"
+FIND = """
+    SELECT state, reason, since, last_success, first_exhausted, turned, turned_since FROM endpoints WHERE name = ?
+"""
 WRITE = """
-    INSERT INTO endpoints (name, state, reason, since, last_success, first_exhausted)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-    ON CONFLICT (name) DO UPDATE SET state = ?2, reason = ?3, since = ?4, last_success = ?5, first_exhausted = ?6
+    INSERT INTO endpoints (name, state, reason, since, last_success, first_exhausted, turned, turned_since)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+    ON CONFLICT (name) DO UPDATE SET state = ?2, reason = ?3, since = ?4, last_success = ?5, first_exhausted = ?6,
+        turned = ?7, turned_since = ?8
 """
 # A session whose head was cancelled gets a new one.
 RELEASE_STUCK = """
@@ -32,6 +37,13 @@ RELEASE_STUCK = """
 PAUSED = "paused by its operator"
 
 
+class Told(NamedTuple):
+    """The last of its turns that somebody was told, and since when it was so."""
+
+    kind: Kind
+    since: UnixMs
+
+
 @dataclass(slots=True)
 class _Held:
     """A row as it stands; `written` is the last success that the file knows of."""
@@ -41,6 +53,7 @@ class _Held:
     since: UnixMs
     record: Record
     written: UnixMs
+    told: Told | None = None
 
 
 class Standings:
@@ -76,6 +89,15 @@ class Standings:
     def last_success(self, endpoint: str, now: UnixMs) -> UnixMs:
         return self._held(endpoint, now).record.last_success
 
+    def told(self, endpoint: str, now: UnixMs) -> Told | None:
+        return self._held(endpoint, now).told
+
+    def tell(self, endpoint: str, told: Told, now: UnixMs) -> None:
+        """Kept over restarts."""
+        held = self._held(endpoint, now)
+        held.told = told
+        self._write(endpoint, held)
+
     def disable(self, endpoint: str, reason: str, now: UnixMs) -> bool:
         """False where it was disabled already, which then keeps its reason."""
         held = self._held(endpoint, now)
@@ -89,9 +111,17 @@ class Standings:
         """A kind of write: False for each that was not active."""
         return [self._pause(endpoint, self._wall()) for endpoint in endpoints]
 
-    def resume(self, endpoints: Sequence[str]) -> list[Standing]:
-        """A kind of write: what each was. Its record begins anew, and what was not yet cancelled goes on."""
-        return [self._resume(endpoint, self._wall()) for endpoint in endpoints]
+    def resume(self, endpoint: str, now: UnixMs) -> Standing:
+        """What it was. Its record begins anew, and what was not yet cancelled goes on."""
+        held = self._held(endpoint, now)
+        before = held.standing
+        if before is not Standing.ACTIVE:
+            held.record = Record(last_success=now)
+            self._become(endpoint, held, Standing.ACTIVE, "", now)
+        if before is Standing.DISABLED:
+            self._tally.disabled -= {endpoint}
+            self._connection.execute(RELEASE_STUCK, (now, endpoint))
+        return before
 
     def forget(self) -> None:
         self._known.clear()
@@ -102,17 +132,6 @@ class Standings:
             return False
         self._become(endpoint, held, Standing.PAUSED, PAUSED, now)
         return True
-
-    def _resume(self, endpoint: str, now: UnixMs) -> Standing:
-        held = self._held(endpoint, now)
-        before = held.standing
-        if before is not Standing.ACTIVE:
-            held.record = Record(last_success=now)
-            self._become(endpoint, held, Standing.ACTIVE, "", now)
-        if before is Standing.DISABLED:
-            self._tally.disabled -= {endpoint}
-            self._connection.execute(RELEASE_STUCK, (now, endpoint))
-        return before
 
     def _become(self, endpoint: str, held: _Held, standing: Standing, reason: str, now: UnixMs) -> None:
         held.standing, held.reason, held.since = standing, reason, now
@@ -126,9 +145,10 @@ class Standings:
 
     def _found(self, endpoint: str) -> _Held | None:
         rows: list[Row] = self._connection.execute(FIND, (endpoint,)).fetchall()
-        for state, reason, since, last_success, first_exhausted in rows:
+        for state, reason, since, last_success, first_exhausted, turned, turned_since in rows:
             record = Record(last_success, first_exhausted)
-            return _Held(Standing(state), reason, since, record, last_success)
+            told = None if turned is None else Told(Kind(turned), turned_since)
+            return _Held(Standing(state), reason, since, record, last_success, told)
         return None
 
     def _begun(self, endpoint: str, now: UnixMs) -> _Held:
@@ -145,6 +165,7 @@ class Standings:
             held.since,
             record.last_success,
             record.first_exhausted,
+            *(held.told or (None, None)),
         )
         self._connection.execute(WRITE, row)
         held.written = record.last_success

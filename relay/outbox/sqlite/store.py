@@ -121,8 +121,8 @@ class SqliteStore(Listings):
         return await self._writer.submit(self._ledger.standings.pause, endpoint)
 
     async def resume(self, endpoint: str) -> Standing:
-        before = await self._writer.submit(self._ledger.standings.resume, endpoint)
-        self.on_work(frozenset({endpoint}))
+        before, wakes = await self._writer.submit(self._ledger.aftermath.resume, endpoint)
+        self.on_work(frozenset({endpoint, *wakes}))
         return before
 
     def address(self, filters: Mapping[str, Filter], terms: Mapping[str, Terms]) -> None:
