@@ -82,7 +82,7 @@ async def test_forty_busy_conversations_share_one_client_fairly_and_provoke_no_4
             await asyncio.sleep(0.7)
         calls = [len(it.shown_at(number)) for number in range(1, 41)]
         assert it.statuses() == {200}
-        assert it.platform.cloud.refused_429 == 0
+        assert it.platform.callers.refused_429 == 0
         assert min(calls) >= 0.8 * mean(calls)
         assert max(calls) <= 1.2 * mean(calls)
         # 280 calls a minute are what is sure to fit into any rolling one (burst 20); 40 look-ups are among them.
