@@ -25,6 +25,14 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Cleared:
+    """The guest's client has put away what it showed, without a typing call: a message came, or it was all over."""
+
+    at: Ms
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """Something on the guest's screen from `since` until just before `until`."""
 
@@ -33,24 +41,28 @@ class Shown:
     until: Ms
 
 
-def shown_spans(arrivals: Iterable[Arrival], session_id: str) -> list[Shown]:
-    """What the guest of `session_id` saw, in order: each indicator ends with its duration or with the next one.
+def shown_spans(seen: Iterable[Arrival | Cleared], session_id: str) -> list[Shown]:
+    """What the guest of `session_id` saw, in order: each indicator ends with its duration, the next one or a message.
 
-    `arrivals` are in order of their arrival. Nothing joins two equal spans: a refresh begins a new one.
+    `seen` is in the order in which it happened. Nothing joins two equal spans: a refresh begins a new one.
     """
     spans: list[Shown] = []
-    for arrival in arrivals:
-        if not arrival.is_applied or arrival.session_id != session_id or arrival.indicator is None:
+    for each in seen:
+        if each.session_id != session_id or not _is_seen(each):
             continue
-        if spans and spans[-1].until > arrival.at:
-            spans[-1] = Shown(spans[-1].indicator, spans[-1].since, arrival.at)
-        if arrival.indicator is not Indicator.STOPPED:
-            spans.append(Shown(arrival.indicator, arrival.at, arrival.at + arrival.duration_ms))
+        if spans and spans[-1].until > each.at:
+            spans[-1] = Shown(spans[-1].indicator, spans[-1].since, each.at)
+        if isinstance(each, Arrival) and each.indicator and each.indicator is not Indicator.STOPPED:
+            spans.append(Shown(each.indicator, each.at, each.at + each.duration_ms))
     return [span for span in spans if span.until > span.since]
 
 
-def visible_at(arrivals: Iterable[Arrival], session_id: str, at: Ms) -> Indicator | None:
+def _is_seen(each: Arrival | Cleared) -> bool:
+    return isinstance(each, Cleared) or (each.is_applied and each.indicator is not None)
+
+
+def visible_at(seen: Iterable[Arrival | Cleared], session_id: str, at: Ms) -> Indicator | None:
     """What the guest of `session_id` sees at `at`: typing, paused or nothing."""
-    spans = shown_spans((arrival for arrival in arrivals if arrival.at <= at), session_id)
+    spans = shown_spans((each for each in seen if each.at <= at), session_id)
     last = spans[-1] if spans else None
     return last.indicator if last is not None and last.since <= at < last.until else None

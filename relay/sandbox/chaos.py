@@ -61,7 +61,9 @@ class Chaos(BaseModel):
     ended_status: Literal[400, 404, 409] = 400
     """The answer to typing on a leg that is disconnected: which one the real platform gives is not known."""
     is_permitted: bool = True
-    """Whether callers have a permission to type in conversations."""
+    """Whether callers have a permission to type in conversations, and to bring guests in."""
+    may_read: bool = True
+    """Whether callers have `conversation:communication:view`, which reading a conversation's legs needs."""
     wants_users: bool = False
     """Whether only a signed-in agent may type; whether the real platform takes a client's token is not known."""
 

@@ -5,46 +5,49 @@
     POST /api/v2/conversations/messages/{id}/communications/{communicationId}/typing
                                                            {"typing": {"type": "On", "duration"?}, "dateSent"?}
 
-Every answer carries `inin-ratelimit-*` and `ININ-Correlation-Id`. The doors by which an operator or a test makes
-conversations, and moves people in and out of them, are `relay.sandbox.stagehand`'s.
+Who may call is `relay.sandbox.callers`' to say. The doors by which an operator or a test makes conversations, and moves
+people in and out of them, are `relay.sandbox.stagehand`'s.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from math import ceil
 from typing import Any
-from uuid import uuid4
 
 from aiohttp import web
 
 from relay.core.indicator import Indicator
 from relay.core.moments import Ms, UnixMs
 from relay.sandbox.arrivals import Arrival
+from relay.sandbox.callers import CLIENT, READING, TYPING, Answering, Callers
 from relay.sandbox.chaos import Forced, Mischief
-from relay.sandbox.conversations import Conversation, Conversations, Leg, full_shape, messages_shape
+from relay.sandbox.conversations import (
+    Conversation,
+    Conversations,
+    Leg,
+    Message,
+    full_shape,
+    messages_shape,
+)
 from relay.sandbox.faults import Fault, Limit, forced_answer, json_answer, json_body, stall, too_many
-from relay.sandbox.identity import Identity
 from relay.sandbox.rates import Rolling
 
 USUAL_DURATION_MS = 5000
 """Of a typing call that names none: what every example of the real platform shows."""
 
-NEEDED = "conversation:message:create, conversation:webmessaging:create"
-CLIENT = "client"
-
 Heard = Callable[[Conversation, Leg, int], None]
-Answering = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Cloud:
     """`on_typing(conversation, leg, duration_ms)` is told of each typing that reaches the guest, at that instant;
-    `on_message` of what an agent sends, `on_end` of the conversation's end.
+    `on_message` of what an agent sends, `on_end(conversation, message)` of the conversation's end, `on_guest_typing` of
+    each typing of a guest's.
     """
 
     def __init__(
         self,
-        identity: Identity,
+        callers: Callers,
         mischief: Mischief,
         *,
         note: Callable[[Arrival], None],
@@ -52,80 +55,41 @@ class Cloud:
     ) -> None:
         self.conversations = Conversations()
         self.on_typing: list[Heard] = []
-        self.on_message: list[Callable[[Conversation, str], None]] = []
-        self.on_end: list[Callable[[Conversation], None]] = []
+        self.on_message: list[Callable[[Conversation, Message], None]] = []
+        self.on_end: list[Callable[[Conversation, Message], None]] = []
+        self.on_guest_typing: list[Callable[[Conversation], None]] = []
         self.reads = 0
-        self.refused_429 = 0
-        self._identity = identity
+        self.callers = callers
         self._mischief = mischief
         self._note = note
         self._wall = wall
-        self._callers = Rolling()
         self._typings = Rolling()
 
     def add_routes(self, app: web.Application) -> None:
         base = "/api/v2/conversations"
         typing = f"{base}/messages/{{conversation_id}}/communications/{{communication_id}}/typing"
-        app.router.add_post(typing, self.served(self._typing))
-        app.router.add_get(f"{base}/messages/{{conversation_id}}", self.served(self._reading(messages_shape)))
-        app.router.add_get(f"{base}/{{conversation_id}}", self.served(self._reading(full_shape)))
+        app.router.add_post(typing, self._typing)
+        app.router.add_get(f"{base}/messages/{{conversation_id}}", self._reading(messages_shape))
+        app.router.add_get(f"{base}/{{conversation_id}}", self._reading(full_shape, READING))
 
     def say(self, conversation: Conversation, text: str) -> None:
         """An agent sends a message; with it a guest's display of typing ends."""
+        message = self.conversations.note(conversation, Message("Outbound", self._wall(), text))
         for heard in self.on_message:
-            heard(conversation, text)
+            heard(conversation, message)
 
     def end(self, conversation: Conversation) -> None:
         """Everybody has gone."""
         conversation.end(self._wall())
+        gone = Message("Outbound", self._wall(), presence="Disconnect")
+        self.conversations.note(conversation, gone)
         for heard in self.on_end:
+            heard(conversation, gone)
+
+    def guest_types(self, conversation: Conversation) -> None:
+        """Its guest does, by whichever way it came in."""
+        for heard in self.on_guest_typing:
             heard(conversation)
-
-    def calls_of(self, user_id: str | None = None) -> int:
-        """Calls in the last minute that counted against this agent's limit, or the client's."""
-        return self._callers.count(user_id or CLIENT, _now())
-
-    # -- what every call has ---------------------------------------------------------------------------------
-
-    def served(self, answering: Answering) -> Answering:
-        """`answering`, its Faults as answers, with the headers that every answer has."""
-
-        async def answered(request: web.Request) -> web.Response:
-            try:
-                answer = await answering(request)
-            except Fault as fault:
-                answer = fault.answer()
-            self.refused_429 += answer.status == 429
-            answer.headers.update(self._headers(request))
-            return answer
-
-        return answered
-
-    def _headers(self, request: web.Request) -> dict[str, str]:
-        caller, now = self._caller(request), _now()
-        return {
-            "inin-ratelimit-count": str(self._callers.count(caller, now)),
-            "inin-ratelimit-allowed": str(self._mischief.chaos.client_per_minute),
-            "inin-ratelimit-reset": str(ceil(self._callers.frees_in(caller, now) / 1000)),
-            "ININ-Correlation-Id": str(uuid4()),
-        }
-
-    def _caller(self, request: web.Request) -> str:
-        return self._identity.user_of(request.headers.get("authorization")) or CLIENT
-
-    def check_caller(self, request: web.Request) -> str:
-        """Who calls. Raises Fault (401, 429)."""
-        now, most = _now(), self._mischief.chaos.client_per_minute
-        problem = self._identity.bearer_problem(request.headers.get("authorization"), now)
-        if problem is not None:
-            raise Fault(401, *problem)
-        caller = self._caller(request)
-        wait_ms = self._callers.admit(caller, now, most=most)
-        if wait_ms > 0:
-            key = "client.credentials.token.rate.per.minute"
-            key = key if caller == CLIENT else "org.app.user.rate.per.minute"
-            raise too_many(str(ceil(wait_ms / 1000)), limit=Limit(key, "platform.api", most))
-        return caller
 
     def _found(self, request: web.Request) -> Conversation:
         conversation = self.conversations.get(request.match_info["conversation_id"])
@@ -135,14 +99,20 @@ class Cloud:
 
     # -- reading ---------------------------------------------------------------------------------------------
 
-    def _reading(self, shape: Callable[[Conversation], dict[str, object]]) -> Answering:
+    def _reading(
+        self, shape: Callable[[Conversation], dict[str, object]], needed: str | None = None
+    ) -> Answering:
+        """The messages' shape needs no permission, says the SDK's documentation."""
+
         async def read(request: web.Request) -> web.Response:
             self.reads += 1
             forced = self._mischief.next_forced("session")
             await stall(request, forced, 0.0 if forced else self._mischief.delay_ms())
             if forced is not None and forced.status is not None:
                 return forced_answer(forced)
-            self.check_caller(request)
+            caller = self.callers.check(request)
+            if needed is not None:
+                self.callers.check_permission(caller, needed)
             return json_answer(shape(self._found(request)))
 
         return read
@@ -204,25 +174,14 @@ class Cloud:
         """Raises Fault."""
         if forced is not None and forced.status is not None:
             return forced_answer(forced)
-        caller = self.check_caller(request)
-        self.check_permission(caller, NEEDED)
+        caller = self.callers.check(request)
+        self.callers.check_permission(caller, TYPING)
         check_typing(body)
         self._check_leg(self._found(request), request.match_info["communication_id"], caller)
         self._check_rate(request.match_info["conversation_id"])
         if forced is None:
             self._misbehave()
         return web.Response(status=200)
-
-    def check_permission(self, caller: str, needed: str) -> None:
-        """Raises Fault (403)."""
-        chaos = self._mischief.chaos
-        is_refused = chaos.wants_users and caller == CLIENT and needed == NEEDED
-        if not chaos.is_permitted or is_refused:
-            raise Fault(
-                403,
-                "missing.any.permissions",
-                f"Unable to perform the requested action. You are missing the following permission(s): {needed}",
-            )
 
     def _check_leg(self, conversation: Conversation, communication_id: str, caller: str) -> None:
         leg = conversation.leg(communication_id)

@@ -4,6 +4,7 @@ A conversation has one customer and any number of agents. Each takes part on a *
 an agent's typing call names. Only the full shape tells it; the messages' shape has none.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,8 +14,22 @@ from relay.core.moments import UnixMs, rfc3339
 
 State = Literal["alerting", "connected", "disconnected"]
 Medium = Literal["webmessaging", "open"]
+Direction = Literal["Inbound", "Outbound"]
 
 KEPT_CONVERSATIONS = 100_000
+KEPT_MESSAGES = 100_000
+KEPT_OF_ONE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was said, or whose coming or going was told: one of the two. Typing is none, and is kept nowhere."""
+
+    direction: Direction
+    at: UnixMs
+    text: str | None = None
+    presence: Literal["Join", "Disconnect"] | None = None
+    id: str = field(default_factory=lambda: str(uuid4()))
 
 
 @dataclass(slots=True)
@@ -46,6 +61,11 @@ class Conversation:
     visitor_id: str | None = None
     legs: list[Leg] = field(default_factory=list)
     ended_at: UnixMs | None = None
+    messages: deque[Message] = field(default_factory=lambda: deque(maxlen=KEPT_OF_ONE))
+
+    @property
+    def customer(self) -> Leg:
+        return self.legs[0]
 
     def __post_init__(self) -> None:
         self.legs.append(Leg("customer", self.medium, self.started_at))
@@ -71,6 +91,7 @@ class Conversations:
     """All of them, the oldest making room."""
 
     _by_id: dict[str, Conversation] = field(default_factory=dict)
+    _by_message: dict[str, tuple[Conversation, Message]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Conversation]:
         return iter(self._by_id.values())
@@ -83,6 +104,17 @@ class Conversations:
 
     def get(self, conversation_id: str) -> Conversation | None:
         return self._by_id.get(conversation_id)
+
+    def note(self, conversation: Conversation, message: Message) -> Message:
+        """Said, and found again by its id."""
+        conversation.messages.append(message)
+        self._by_message[message.id] = conversation, message
+        if len(self._by_message) > KEPT_MESSAGES:
+            del self._by_message[next(iter(self._by_message))]
+        return message
+
+    def of_message(self, message_id: str) -> tuple[Conversation, Message] | None:
+        return self._by_message.get(message_id)
 
     def of_visitor(self, integration_id: str, visitor_id: str) -> Conversation | None:
         """The visitor's conversation that is still open."""

@@ -6,13 +6,12 @@ Some of them are particular: one throws on any `code` but 200 in a usual frame, 
 third drops a frame whose class or presence type it does not know.
 """
 
-from typing import Literal
 from uuid import uuid4
 
 from relay.core.moments import UnixMs, rfc3339
+from relay.sandbox.conversations import Direction, Message
 
 Frame = dict[str, object]
-Direction = Literal["Inbound", "Outbound"]
 
 HEALTH_CHECK_TRACING_ID = "SGVhbHRoQ2hlY2tNZXNzYWdlSWQ="
 """By which the mobile client knows its own echo: tracing ids come back as they went."""
@@ -35,10 +34,34 @@ def session_response(*, is_new: bool, life_s: int, expires_s: int, is_read_only:
     return {"type": "response", "class": "SessionResponse", "code": 200, "body": body}
 
 
-def structured(direction: Direction, at: UnixMs, *, is_response: bool = False, **what: object) -> Frame:
-    """A message: `text`, or `events`; its type follows from which."""
-    message_id = str(uuid4())
-    body: Frame = {
+def told(message: Message) -> Frame:
+    """Something said, as every connection of its guest hears it."""
+    return _structured("message", body_of(message))
+
+
+def echoed(text: object, at: UnixMs) -> Frame:
+    return _structured("response", _body(str(uuid4()), "Inbound", at, text=text))
+
+
+def agent_typing(duration_ms: int, at: UnixMs) -> Frame:
+    event = {"eventType": "Typing", "typing": {"type": "On", "duration": duration_ms}}
+    return _structured("message", _body(str(uuid4()), "Outbound", at, events=[event]))
+
+
+def body_of(message: Message) -> Frame:
+    """A message as frames carry it, and as a guest's history lists it."""
+    event = {"eventType": "Presence", "presence": {"type": message.presence}}
+    what: Frame = {"text": message.text} if message.presence is None else {"events": [event]}
+    return _body(message.id, message.direction, message.at, **what)
+
+
+def _structured(kind: str, body: Frame) -> Frame:
+    return {"type": kind, "class": "StructuredMessage", "code": 200, "body": body}
+
+
+def _body(message_id: str, direction: Direction, at: UnixMs, **what: object) -> Frame:
+    """`text`, or `events`; the type follows from which."""
+    return {
         "id": message_id,
         "type": "Event" if "events" in what else "Text",
         "direction": direction,
@@ -47,17 +70,6 @@ def structured(direction: Direction, at: UnixMs, *, is_response: bool = False, *
         "metadata": {"correlationId": str(uuid4())},
         **what,
     }
-    kind = "response" if is_response else "message"
-    return {"type": kind, "class": "StructuredMessage", "code": 200, "body": body}
-
-
-def agent_typing(duration_ms: int, at: UnixMs) -> Frame:
-    typing = {"type": "On", "duration": duration_ms}
-    return structured("Outbound", at, events=[{"eventType": "Typing", "typing": typing}])
-
-
-def presence(kind: Literal["Join", "Disconnect"], direction: Direction, at: UnixMs) -> Frame:
-    return structured(direction, at, events=[{"eventType": "Presence", "presence": {"type": kind}}])
 
 
 def too_many(wait_s: int, what: str) -> Frame:

@@ -20,9 +20,10 @@ from relay.core.moments import Ms, UnixMs
 from relay.sandbox import frames
 from relay.sandbox.chaos import Mischief
 from relay.sandbox.cloud import Cloud
-from relay.sandbox.conversations import Conversation, Leg
+from relay.sandbox.conversations import Conversation, Leg, Message
 from relay.sandbox.faults import json_answer
 from relay.sandbox.frames import Frame
+from relay.sandbox.identity import Identity
 from relay.sandbox.rates import Rolling
 
 MOST_CONNECTIONS = 3
@@ -30,6 +31,7 @@ MOST_MESSAGE_BYTES = 4096
 MOST_FRAME_BYTES = 65_536
 MOST_WAITING = 1000
 KEPT_SESSIONS = 100_000
+JWT_S = 3600
 
 
 Frames = Sequence[Frame | None]
@@ -68,16 +70,19 @@ class GuestSession:
 class Guests:
     """Every guest there is. `typed` counts the typing events guests sent."""
 
-    def __init__(self, cloud: Cloud, mischief: Mischief, *, wall: Callable[[], UnixMs]) -> None:
+    def __init__(
+        self, cloud: Cloud, identity: Identity, mischief: Mischief, *, wall: Callable[[], UnixMs]
+    ) -> None:
         self._cloud = cloud
+        self._identity = identity
         self._mischief = mischief
         self._wall = wall
         self._sessions: dict[str, GuestSession] = {}
         self._by_conversation: dict[str, GuestSession] = {}
         self.typed = 0
         cloud.on_typing.append(self._show_typing)
-        cloud.on_message.append(self._show_message)
-        cloud.on_end.append(self._show_end)
+        cloud.on_message.append(self._show)
+        cloud.on_end.append(self._show)
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/v1", self._socket)
@@ -103,11 +108,8 @@ class Guests:
     def _show_typing(self, conversation: Conversation, _leg: Leg, duration_ms: int) -> None:
         self._push(conversation, frames.agent_typing(duration_ms, self._wall()))
 
-    def _show_message(self, conversation: Conversation, text: str) -> None:
-        self._push(conversation, frames.structured("Outbound", self._wall(), text=text))
-
-    def _show_end(self, conversation: Conversation) -> None:
-        self._push(conversation, frames.presence("Disconnect", "Outbound", self._wall()))
+    def _show(self, conversation: Conversation, message: Message) -> None:
+        self._push(conversation, frames.told(message))
 
     def _push(self, conversation: Conversation, frame: Frame) -> None:
         session = self._by_conversation.get(conversation.id)
@@ -202,7 +204,7 @@ class Guests:
             case "echo":
                 return [self._echo(connection, asked)]
             case "getJwt":
-                return [frames.jwt_response("sandbox.guest.jwt", self._wall() // 1000 + 3600)]
+                return [self._jwt(str(connection.token))]
             case "closeSession":
                 return [frames.connection_closed("userClose"), None]
             case "disconnectCustomer":
@@ -221,19 +223,22 @@ class Guests:
         if session.conversation.ended_at is not None:
             return [frames.problem(409, "The conversation is read-only.")]
         if message.get("type") == "Text" and isinstance(message.get("text"), str):
-            return [frames.structured("Inbound", self._wall(), text=message["text"])]
-        return [each for event in _events(message) for each in self._event(event)]
+            said = Message("Inbound", self._wall(), message["text"])
+            return [frames.told(self._cloud.conversations.note(session.conversation, said))]
+        return [each for event in _events(message) for each in self._event(session.conversation, event)]
 
-    def _event(self, event: Mapping[str, object]) -> list[Frame]:
+    def _event(self, conversation: Conversation, event: Mapping[str, object]) -> list[Frame]:
         """A guest's own typing is told to nobody who listens here; a Join comes back."""
         match event:
             case {"eventType": "Typing", "typing": {"type": "On"}}:
                 if not self._mischief.chaos.guest_may_type:
                     return [frames.problem(403, "Turn on the Feature Toggle or fix the configuration.")]
                 self.typed += 1
+                self._cloud.guest_types(conversation)
                 return []
             case {"eventType": "Presence", "presence": {"type": "Join"}}:
-                return [frames.presence("Join", "Inbound", self._wall())]
+                joined = Message("Inbound", self._wall(), presence="Join")
+                return [frames.told(self._cloud.conversations.note(conversation, joined))]
             case _:
                 return [frames.problem(400, "This event is not understood.")]
 
@@ -243,7 +248,12 @@ class Guests:
             return frames.too_many(ceil(wait_ms / 1000), "Health check")
         message = asked.get("message")
         text = message.get("text", "") if isinstance(message, dict) else ""
-        return frames.structured("Inbound", self._wall(), is_response=True, text=text)
+        return frames.echoed(text, self._wall())
+
+    def _jwt(self, token: str) -> Frame:
+        """With it the guest may read what was said."""
+        jwt = self._identity.grant_guest(token, now=_now(), life_s=JWT_S)
+        return frames.jwt_response(jwt, self._wall() // 1000 + JWT_S)
 
     def _leave(self, connection: Connection) -> None:
         session = self._sessions.get(connection.token or "")

@@ -1,6 +1,7 @@
 """The stand-in platform's OAuth: client credentials in, bearer tokens out, each checked as the real ones are.
 
-A token is the client's own, or that of an agent who has signed in (which happens out of sight: `grant_user`).
+A token is the client's own, or that of an agent who has signed in (which happens out of sight: `grant_user`), or a
+guest's for the guest's own history (`grant_guest`).
 """
 
 import binascii
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote_plus
+from uuid import uuid4
 
 from relay.core.moments import Ms
 
@@ -29,6 +31,7 @@ class Identity:
     refused: int = 0
     _expires: dict[str, Ms] = field(default_factory=dict, repr=False)
     _users: dict[str, str] = field(default_factory=dict, repr=False)
+    _guests: dict[str, str] = field(default_factory=dict, repr=False)
 
     def grant(
         self, form: Mapping[str, str], authorization: str | None, *, now: Ms, life_s: float
@@ -49,6 +52,17 @@ class Identity:
         self._users[token] = user_id
         return answer
 
+    def grant_guest(self, session: str, *, now: Ms, life_s: float) -> str:
+        """A JWT for the guest whose session this is; it opens nothing else."""
+        jwt = f"sandbox.guest.{uuid4().hex}"
+        self._issued(jwt, now, life_s)
+        self._guests[jwt] = session
+        return jwt
+
+    def guest_of(self, authorization: str | None) -> str | None:
+        """The guest's session whose JWT this header carries; None for any other token."""
+        return self._guests.get((authorization or "").partition(" ")[2])
+
     def user_of(self, authorization: str | None) -> str | None:
         """The agent whose token this header carries; None for the client's own."""
         return self._users.get((authorization or "").partition(" ")[2])
@@ -59,6 +73,7 @@ class Identity:
     def _issued(self, token: str, now: Ms, life_s: float) -> dict[str, object]:
         self._expires = {known: end for known, end in self._expires.items() if end > now - 60_000}
         self._users = {known: user for known, user in self._users.items() if known in self._expires}
+        self._guests = {known: guest for known, guest in self._guests.items() if known in self._expires}
         self._expires[token] = now + life_s * 1000
         return {"access_token": token, "token_type": "bearer", "expires_in": int(life_s)}
 

@@ -25,13 +25,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from relay import wire
 from relay.core.ids import UUID_PATTERN
 from relay.core.moments import UnixMs, rfc3339
-from relay.sandbox.cloud import CLIENT, Cloud
-from relay.sandbox.conversations import Conversation, Leg
+from relay.sandbox.callers import CLIENT, RECEIVING
+from relay.sandbox.cloud import Cloud
+from relay.sandbox.conversations import Conversation, Leg, Message
 from relay.sandbox.faults import Fault, json_answer, json_body
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
 WEBHOOK_S = 5.0
 MOST_WAITING = 10_000
+KEPT_INTEGRATIONS = 1000
 
 
 class Integration(BaseModel):
@@ -98,24 +100,27 @@ class OpenMessaging:
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/sandbox/integrations", self._introduce)
         path = "/api/v2/conversations/messages/{integration_id}/inbound/open/event"
-        app.router.add_post(path, self._cloud.served(self._inbound))
+        app.router.add_post(path, self._inbound)
         app.cleanup_ctx.append(self._sending)
 
     # -- in --------------------------------------------------------------------------------------------------
 
     async def _introduce(self, request: web.Request) -> web.Response:
+        """The oldest makes room. Raises Fault."""
         try:
             given = Integration.model_validate({"integrationId": str(uuid4())} | await json_body(request))
         except ValidationError as why:
-            return _unusable(why).answer()
+            raise _unusable(why) from None
         self._integrations[given.integrationId] = given
+        if len(self._integrations) > KEPT_INTEGRATIONS:
+            del self._integrations[next(iter(self._integrations))]
         return json_answer({"id": given.integrationId})
 
     async def _inbound(self, request: web.Request) -> web.Response:
         """Raises Fault."""
-        if self._cloud.check_caller(request) != CLIENT:
+        if self._cloud.callers.check(request) != CLIENT:
             raise Fault(403, "not.authorized", "A client credentials token is needed here.")
-        self._cloud.check_permission(CLIENT, "conversation:message:receive")
+        self._cloud.callers.check_permission(CLIENT, RECEIVING)
         integration = self._integrations.get(request.match_info["integration_id"])
         if integration is None:
             raise Fault(404, "not.found", "The requested resource was not found.")
@@ -125,7 +130,7 @@ class OpenMessaging:
             asked = InboundEvent.model_validate(await json_body(request))
         except ValidationError as why:
             raise _unusable(why) from None
-        self._conversation_of(integration, asked.channel.from_.id)
+        self._cloud.guest_types(self._conversation_of(integration, asked.channel.from_.id))
         return json_answer(self._normalized(integration, asked))
 
     def _conversation_of(self, integration: Integration, visitor_id: str) -> Conversation:
@@ -138,7 +143,8 @@ class OpenMessaging:
 
     def _normalized(self, integration: Integration, asked: InboundEvent) -> dict[str, object]:
         sender = asked.channel.from_.model_dump(exclude_none=True)
-        channel = self._channel(integration) | {"from": sender, "to": {"id": integration.integrationId}}
+        channel = self._channel(integration, str(uuid4()))
+        channel |= {"from": sender, "to": {"id": integration.integrationId}}
         return _message(channel, "Inbound", events=[_typing(5000) for _ in asked.events])
 
     # -- out -------------------------------------------------------------------------------------------------
@@ -146,28 +152,33 @@ class OpenMessaging:
     def _tell_typing(self, conversation: Conversation, _leg: Leg, duration_ms: int) -> None:
         integration = self._integrations.get(conversation.integration_id or "")
         if integration is not None and integration.outboundTyping:
-            self._tell(integration, conversation, events=[_typing(duration_ms)])
+            self._tell(integration, conversation, str(uuid4()), events=[_typing(duration_ms)])
 
-    def _tell_message(self, conversation: Conversation, text: str) -> None:
+    def _tell_message(self, conversation: Conversation, message: Message) -> None:
         integration = self._integrations.get(conversation.integration_id or "")
         if integration is not None:
-            self._tell(integration, conversation, text=text)
+            self._tell(integration, conversation, message.id, text=message.text)
 
-    def _tell(self, integration: Integration, conversation: Conversation, **what: object) -> None:
+    def _tell(
+        self, integration: Integration, conversation: Conversation, message_id: str, **what: object
+    ) -> None:
         sender = {"id": integration.integrationId, "idType": "Opaque", "nickname": "Sandbox"}
-        channel = self._channel(integration) | {"from": sender, "to": {"id": conversation.visitor_id}}
+        channel = self._channel(integration, message_id) | {
+            "from": sender,
+            "to": {"id": conversation.visitor_id},
+        }
         body = wire.dumps(_message(channel, "Outbound", **what))
         try:
             self._waiting.put_nowait(_Message(integration, body))
         except asyncio.QueueFull:
             self.missed += 1
 
-    def _channel(self, integration: Integration) -> dict[str, object]:
+    def _channel(self, integration: Integration, message_id: str) -> dict[str, object]:
         return {
             "id": integration.integrationId,
             "platform": "Open",
             "type": "Private",
-            "messageId": str(uuid4()),
+            "messageId": message_id,
             "time": rfc3339(self._wall()),
         }
 

@@ -21,34 +21,29 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from relay.core.ids import is_uuid
 from relay.core.indicator import Indicator
 from relay.core.moments import Ms, UnixMs
 from relay.sandbox import guest_page
-from relay.sandbox.arrivals import Arrival, visible_at
+from relay.sandbox.arrivals import Arrival, Cleared, visible_at
+from relay.sandbox.callers import Callers
 from relay.sandbox.chaos import Chaos, Forced, Mischief
 from relay.sandbox.cloud import Cloud
+from relay.sandbox.conversations import Conversation
 from relay.sandbox.faults import Fault, Limit, forced_answer, json_answer, json_body, stall, too_many
 from relay.sandbox.guests import Guests
+from relay.sandbox.history import History
 from relay.sandbox.identity import Identity, Refusal
+from relay.sandbox.notifications import Notifications
 from relay.sandbox.open_messaging import OpenMessaging
 from relay.sandbox.serving import Listener, unix_ms
 from relay.sandbox.stagehand import Stagehand
+from relay.sandbox.switches import switchboard
 
 KEPT_ARRIVALS = 100_000
 FIELDS = {"sessionId", "guestId", "type", "duration"}
 LIVE = {"active", "connected", "routed"}
-
-
-class Switches(BaseModel):
-    """Body of `POST /sandbox/chaos`, beside the fields of `Chaos` itself."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    revoke_tokens: bool = False
-    script: tuple[Forced, ...] = Field(default=(), max_length=1000)
 
 
 class StandInPlatform:
@@ -70,6 +65,7 @@ class StandInPlatform:
         self.identity = identity or Identity()
         self.mischief = Mischief(chaos or Chaos())
         self.arrivals: deque[Arrival] = deque(maxlen=KEPT_ARRIVALS)
+        self.seen: deque[Arrival | Cleared] = deque(maxlen=KEPT_ARRIVALS)
         self.probes = 0
         self.open_calls = 0
         self.most_open_calls = 0
@@ -80,12 +76,18 @@ class StandInPlatform:
         app.router.add_post("/oauth/token", self._token)
         app.router.add_get("/api/v2/messaging/sessions/{session_id}", self._session)
         app.router.add_post("/api/v2/messaging/guests/{guest_id}/typing", self._typing)
-        self.cloud = Cloud(self.identity, self.mischief, note=self._note, wall=wall)
+        self.callers = Callers(self.identity, self.mischief)
+        self.callers.watch(app)
+        self.cloud = Cloud(self.callers, self.mischief, note=self._note, wall=wall)
+        self.cloud.on_message.append(self._note_cleared)
+        self.cloud.on_end.append(self._note_cleared)
         self.cloud.add_routes(app)
-        self.guests = Guests(self.cloud, self.mischief, wall=wall)
+        self.guests = Guests(self.cloud, self.identity, self.mischief, wall=wall)
         self.guests.add_routes(app)
         self.open_messaging = OpenMessaging(self.cloud, wall=wall)
         self.open_messaging.add_routes(app)
+        History(self.cloud, self.guests, self.identity).add_routes(app)
+        Notifications(self.cloud, self.callers, self.mischief, wall=wall).add_routes(app)
         guest_page.add_routes(app)
         self.stagehand = Stagehand(
             self.cloud,
@@ -95,7 +97,7 @@ class StandInPlatform:
             life_s=lambda: self.mischief.chaos.token_life_s,
         )
         self.stagehand.add_routes(app)
-        app.router.add_post("/sandbox/chaos", self._change)
+        app.router.add_post("/sandbox/chaos", switchboard(self.mischief, self.identity))
         app.router.add_get("/sandbox/arrivals", self._list_arrivals)
         app.router.add_get("/sandbox/visible/{session_id}", self._visible)
         self._listener = Listener(app, host=host, port=port)
@@ -113,7 +115,7 @@ class StandInPlatform:
 
     def visible(self, session_id: str) -> Indicator | None:
         """What the guest of `session_id` sees now."""
-        return visible_at(self.arrivals, session_id, _now())
+        return visible_at(self.seen, session_id, _now())
 
     # -- the platform's own API ------------------------------------------------------------------------------
 
@@ -141,12 +143,9 @@ class StandInPlatform:
         await self._delay(request, forced)
         if forced is not None and forced.status is not None:
             return forced_answer(forced)
-        try:
-            self._check_bearer(request)
-            session_id = request.match_info["session_id"]
-            return json_answer({"id": session_id, "status": self._status_of(session_id)})
-        except Fault as fault:
-            return fault.answer()
+        self._check_bearer(request)
+        session_id = request.match_info["session_id"]
+        return json_answer({"id": session_id, "status": self._status_of(session_id)})
 
     async def _typing(self, request: web.Request) -> web.Response:
         """Applied on arrival, or `applies_after_ms` later; only the answer is slow."""
@@ -187,7 +186,11 @@ class StandInPlatform:
 
     def _note(self, arrival: Arrival) -> None:
         self.arrivals.append(arrival)
+        self.seen.append(arrival)
         self._on_arrival(arrival)
+
+    def _note_cleared(self, conversation: Conversation, *_: object) -> None:
+        self.seen.append(Cleared(_now(), conversation.id))
 
     def _note_answered(self, session_id: str) -> None:
         self._answered_at.pop(session_id, None)
@@ -254,21 +257,7 @@ class StandInPlatform:
     async def _delay(self, request: web.Request, forced: Forced | None) -> None:
         await stall(request, forced, self.mischief.delay_ms() if forced is None else 0.0)
 
-    # -- the operator's switches -----------------------------------------------------------------------------
-
-    async def _change(self, request: web.Request) -> web.Response:
-        try:
-            switches = Switches.model_validate(await json_body(request))
-            self.mischief.change(switches.model_extra or {})
-        except ValidationError as why:
-            problems = [
-                {"where": ".".join(map(str, each["loc"])), "problem": each["msg"]} for each in why.errors()
-            ]
-            return json_answer({"problems": problems}, status=422)
-        self.mischief.force(*switches.script)
-        if switches.revoke_tokens:
-            self.identity.revoke_all()
-        return json_answer(self.mischief.chaos.model_dump())
+    # -- the operator's view -----------------------------------------------------------------------------
 
     async def _list_arrivals(self, _request: web.Request) -> web.Response:
         return json_answer(

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from relay.core.ids import UUID_PATTERN
 from relay.core.moments import UnixMs
-from relay.sandbox.cloud import Answering, Cloud
+from relay.sandbox.callers import Answering
+from relay.sandbox.cloud import Cloud
 from relay.sandbox.conversations import Conversation, full_shape
 from relay.sandbox.faults import Fault, json_answer, json_body
 from relay.sandbox.guests import Guests
@@ -102,11 +103,9 @@ class Stagehand:
         async def answered(request: web.Request) -> web.Response:
             try:
                 return json_answer(full_shape(do(request, await json_body(request))))
-            except Fault as fault:
-                return fault.answer()
             except ValidationError as why:
                 fields = ", ".join(".".join(map(str, each["loc"])) for each in why.errors())
-                return Fault(422, "invalid.value", f"These fields will not do: {fields}.").answer()
+                raise Fault(422, "invalid.value", f"These fields will not do: {fields}.") from None
 
         return answered
 

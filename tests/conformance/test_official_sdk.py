@@ -31,6 +31,9 @@ PROGRAM = Path(__file__).with_name("official_sdk.py")
 AGENT = "11111111-1111-4111-8111-111111111111"
 LEG = "33333333-3333-4333-8333-333333333333"
 NOBODY = "99999999-9999-4999-8999-999999999999"
+UNKNOWN = "outdated_sdk_version"
+"""What the SDK's models make of a value they do not know."""
+
 TIME = "2026-01-01T10:00:00.123456+00:00"
 
 
@@ -166,6 +169,70 @@ async def test_a_missing_permission_is_403_and_named(sdk: Any) -> None:
         said = await it.call("typing")
         assert problem(said) == (403, "missing.any.permissions")
         assert "conversation:message:create" in said["body"]["message"]
+
+
+async def test_reading_legs_without_the_permission_is_403_and_the_permission_is_named(sdk: Any) -> None:
+    async with integrator(sdk, may_read=False) as it:
+        said = await it.call("get_conversation")
+        assert problem(said) == (403, "missing.any.permissions")
+        assert "conversation:communication:view" in said["body"]["message"]
+
+
+async def test_a_message_is_read_by_its_id_and_an_unknown_one_is_404(sdk: Any) -> None:
+    async with integrator(sdk) as it:
+        it.platform.cloud.say(it.conversation, "hello")
+        message_id = it.conversation.messages[0].id
+        read = (await it.call("get_conversations_message_details", message_id=message_id))["made"]
+        assert UNKNOWN not in str(read)
+        assert (read["id"], read["conversationId"]) == (message_id, it.conversation.id)
+        assert (read["direction"], read["messengerType"], read["status"]) == (
+            "outbound",
+            "webmessaging",
+            "sent",
+        )
+        assert (read["normalizedMessage"]["type"], read["normalizedMessage"]["text"]) == ("Text", "hello")
+        said = await it.call("get_conversations_message_details", message_id=NOBODY)
+        assert problem(said) == (404, "not.found")
+
+
+async def test_a_guests_history_is_read_in_pages_with_the_guests_jwt(sdk: Any) -> None:
+    async with integrator(sdk) as it:
+        it.platform.guests.admit("guest-token", it.conversation)
+        for text in ("one", "two", "three"):
+            it.platform.cloud.say(it.conversation, text)
+        it.platform.cloud.end(it.conversation)
+        now = asyncio.get_running_loop().time() * 1000
+        jwt = it.platform.identity.grant_guest("guest-token", now=now, life_s=60)
+        page = {"page_size": 2, "page_number": 1}
+        read = (await it.call("get_webmessaging_messages", jwt=jwt, **page))["made"]
+        assert UNKNOWN not in str(read)
+        assert [each["type"] for each in read["entities"]] == ["Event", "Text"]
+        assert read["entities"][0]["events"][0]["presence"]["type"] == "Disconnect"
+        assert (read["entities"][1]["text"], read["total"], read["pageCount"]) == ("three", 4, 2)
+        said = await it.call("get_webmessaging_messages", jwt="made-up", **page)
+        assert problem(said) == (401, "bad.credentials")
+
+
+async def test_a_guests_typing_comes_by_a_topic_that_is_offered_and_permitted(sdk: Any) -> None:
+    async with integrator(sdk) as it, aiohttp.ClientSession() as http:
+        (offered,) = (await it.call("available_topics"))["made"]["entities"]
+        topic = offered["id"].replace("{id}", AGENT)
+        channel = (await it.call("open_channel"))["made"]
+        for how in ("put", "post"):
+            asked = {"channel_id": channel["id"], "topics": [topic, "v2.no.such.topic"], "how": how}
+            states = (await it.call("subscribe", **asked))["made"]["entities"]
+            assert [(each["id"], each["state"]) for each in states] == [
+                (topic, "Permitted"),
+                ("v2.no.such.topic", "Rejected"),
+            ]
+        async with http.ws_connect(channel["connectUri"]) as socket:
+            it.platform.cloud.guest_types(it.conversation)
+            told = await socket.receive_json(timeout=5)
+        assert told["topicName"] == topic
+        read = (await it.call("typing_notification", event=told["eventBody"]))["made"]
+        for event in (read, told["eventBody"]):
+            del event["normalizedMessage"]["channel"]["time"]  # written in two ways
+        assert read == told["eventBody"]
 
 
 @pytest.mark.parametrize("call", ["typing", "get_conversation", "get_conversations_message"])

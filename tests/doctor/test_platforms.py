@@ -120,4 +120,4 @@ async def test_a_deployment_that_shows_no_typing_is_found(is_shown: bool, level:
 async def test_a_round_costs_as_much_of_the_minute_as_is_said() -> None:
     async with standing(client_per_minute=300) as platform:
         await looked(platform, kind="genesys", deployment_id="d-1")
-        assert platform.cloud.calls_of() == 2, "looking and typing; what has no token counts against nobody"
+        assert platform.callers.calls_of() == 2, "looking and typing; what has no token counts against nobody"

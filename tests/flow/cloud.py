@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from relay.carrier import Carrier
@@ -27,10 +27,17 @@ from tests.gateway.rig import CALM, now_ms, settings_for
 
 NAME = "cloud"
 WALL = 1_800_000_000_000
+LAST_DIGIT_MS = 0.001
+"""What is as near as that is equal: the loop's clock counts seconds in floating point."""
 
 
 def agent_id(number: int) -> str:
     return str(UUID(int=0xA000 + number))
+
+
+class Display(NamedTuple):
+    since: Ms
+    until: Ms
 
 
 @dataclass
@@ -68,10 +75,18 @@ class Cloudy:
             await asyncio.sleep(max(0.0, (began + at - now_ms()) / 1000))
             self.type(number)
 
+    def displays(self, number: int = 1) -> list[Display]:
+        """From when until when each typing that reached this conversation's guest is displayed, as the call said."""
+        session = str(UUID(int=number))
+        return [
+            Display(a.at - self.began, a.at - self.began + a.duration_ms)
+            for a in self.platform.arrivals
+            if a.session_id == session and a.is_applied
+        ]
+
     def shown_at(self, number: int = 1) -> list[Ms]:
         """When each typing of this conversation reached the guest."""
-        session = str(UUID(int=number))
-        return [a.at - self.began for a in self.platform.arrivals if a.session_id == session and a.is_applied]
+        return [display.since for display in self.displays(number)]
 
     def statuses(self) -> set[int]:
         return {arrival.status for arrival in self.platform.arrivals}
@@ -149,7 +164,7 @@ class Darkness:
     lapses: int
 
 
-def darkness(keys: Sequence[Ms], shown_at: Sequence[Ms], *, display_ms: Ms, longest_gap_ms: Ms) -> Darkness:
+def darkness(keys: Sequence[Ms], displays: Sequence[Display], *, longest_gap_ms: Ms) -> Darkness:
     """Counted by hand, not by the relay's own replay: typing time is every gap between keys up to the longest."""
     typing = dark = longest = 0.0
     lapses = 0
@@ -160,22 +175,30 @@ def darkness(keys: Sequence[Ms], shown_at: Sequence[Ms], *, display_ms: Ms, long
             first = other
     for start, end in runs:
         typing += end - start
-        lit = [(at, at + display_ms) for at in shown_at if at < end and at + display_ms > start]
         covered = start
-        for since, until in lit:
+        for since, until in (each for each in displays if each.since < end and each.until > start):
             gap = max(0.0, since - covered)
-            dark, longest, lapses = dark + gap, max(longest, gap), lapses + (gap > 0)
+            dark, longest, lapses = dark + gap, max(longest, gap), lapses + (gap > LAST_DIGIT_MS)
             covered = max(covered, until)
         tail = max(0.0, end - covered)
-        dark, longest, lapses = dark + tail, max(longest, tail), lapses + (tail > 0)
+        dark, longest, lapses = dark + tail, max(longest, tail), lapses + (tail > LAST_DIGIT_MS)
     return Darkness(dark / typing, longest, lapses)
+
+
+def without_idleness(keys: Sequence[Ms], *, longest_ms: Ms) -> list[Ms]:
+    """The same keys with every gap over `longest_ms` cut down to it: nothing happens in what is left out."""
+    cut, now = [0.0], 0.0
+    for one, other in pairwise(keys):
+        now += min(other - one, longest_ms)
+        cut.append(now)
+    return cut
 
 
 def most_in_a_minute(times: Sequence[Ms]) -> int:
     """The most of them in any half-open minute; what is a minute apart but for the last digit is a minute apart."""
     most = first = 0
     for last, at in enumerate(times):
-        while times[first] <= at - 60_000 + 0.001:
+        while times[first] <= at - 60_000 + LAST_DIGIT_MS:
             first += 1
         most = max(most, last - first + 1)
     return most

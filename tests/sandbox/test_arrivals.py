@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.indicator import Indicator
-from relay.sandbox.arrivals import Arrival, Shown, shown_spans, visible_at
+from relay.sandbox.arrivals import Arrival, Cleared, Shown, shown_spans, visible_at
 
 TYPING, PAUSED, STOPPED = Indicator.TYPING, Indicator.PAUSED, Indicator.STOPPED
 
@@ -34,6 +34,17 @@ def test_a_stop_clears_at_once_and_shows_nothing() -> None:
 
 def test_a_stop_of_what_has_lapsed_changes_nothing() -> None:
     assert shown_spans([arrival(0, TYPING), arrival(5000, STOPPED)], "s") == [Shown(TYPING, 0, 3000)]
+
+
+def test_a_message_clears_what_is_shown_and_the_next_typing_shows_again() -> None:
+    seen: list[Arrival | Cleared] = [
+        arrival(0, TYPING),
+        Cleared(1000, "s"),
+        Cleared(1000, "t"),
+        arrival(1000, TYPING, 500),
+    ]
+    assert shown_spans(seen[:2], "s") == [Shown(TYPING, 0, 1000)]
+    assert shown_spans(seen, "s") == [Shown(TYPING, 0, 1000), Shown(TYPING, 1000, 1500)]
 
 
 def test_what_was_not_applied_and_other_sessions_are_not_seen() -> None:

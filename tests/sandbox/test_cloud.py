@@ -20,6 +20,18 @@ async def test_typing_is_an_empty_success_and_the_guest_sees_it_for_its_duration
         assert it.platform.visible(it.conversation.id) is None
 
 
+async def test_a_message_or_the_end_takes_the_typing_from_the_guests_screen() -> None:
+    async with caller() as it:
+        path = f"/sandbox/conversations/{it.conversation.id}"
+        await it.type()
+        await it.call("POST", f"{path}/messages", json={"text": "hello"})
+        assert it.platform.visible(it.conversation.id) is None
+        await it.type()
+        assert it.platform.visible(it.conversation.id) == "typing"
+        await it.call("POST", f"{path}/disconnect")
+        assert it.platform.visible(it.conversation.id) is None
+
+
 @pytest.mark.parametrize(
     "body",
     [

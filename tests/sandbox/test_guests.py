@@ -104,6 +104,35 @@ async def test_an_agents_message_and_the_end_come_through() -> None:
         assert (await one.ask("onMessage", message={"type": "Text", "text": "?"}))["code"] == 409
 
 
+async def test_the_sixty_first_request_of_a_minute_on_one_connection_is_told_how_long_to_wait() -> None:
+    async with caller() as it, guest(it) as one:
+        for _ in range(59):
+            assert (await one.ask("getJwt"))["code"] == 200
+        await asyncio.sleep(20)
+        limited = await one.ask("getJwt")
+        assert (limited["class"], limited["code"]) == ("TooManyRequestsErrorMessage", 429)
+        assert limited["body"]["retryAfter"] == 40
+        async with connected(it) as other:
+            assert (await other.ask("configureSession"))["code"] == 200
+        await asyncio.sleep(40)
+        assert (await one.ask("getJwt"))["code"] == 200
+
+
+async def test_a_frame_that_is_no_text_is_refused_even_if_it_holds_a_good_request() -> None:
+    async with caller() as it, guest(it) as one:
+        await one._socket.send_bytes(json.dumps({"action": "getJwt", "token": TOKEN}).encode())
+        assert (await one.hear())["code"] == 400
+
+
+@pytest.mark.parametrize(("offered", "taken"), [(15, 15), (0, 0)])
+async def test_compression_is_taken_where_a_client_offers_it_and_never_else(offered: int, taken: int) -> None:
+    async with caller() as it, connected(it, compress=offered) as one:
+        assert one._socket.compress == taken
+        text = {"type": "Text", "text": "hello " * 100}
+        await one.ask("configureSession")
+        assert (await one.ask("onMessage", message=text))["body"]["text"] == text["text"]
+
+
 async def test_an_echo_comes_back_with_its_tracing_id_twice_a_minute() -> None:
     async with caller() as it, guest(it) as one:
         ping = {"type": "Text", "text": "ping"}

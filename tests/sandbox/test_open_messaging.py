@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from relay import wire
+from relay.sandbox.open_messaging import KEPT_INTEGRATIONS
 from relay.sandbox.serving import Listener
 from tests.sandbox.cloud import AGENT, Caller, caller
 
@@ -97,7 +98,32 @@ async def test_the_agents_typing_and_message_come_out_signed() -> None:
 async def test_typing_is_off_in_both_directions_until_it_is_switched_on() -> None:
     async with caller() as it, ears() as made:
         integration = await introduced(it, made)
-        assert (await arrive(it, integration)).status == 400
+        said = await arrive(it, integration)
+        assert (said.status, said.body["code"]) == (400, "bad.request")
+        assert not [each for each in it.platform.cloud.conversations if each.medium == "open"]
+
+
+async def test_an_agents_typing_is_told_only_where_outbound_typing_is_on_and_messages_always() -> None:
+    async with caller() as it, ears() as made:
+        integration = await introduced(it, made, inboundTyping=True)
+        await arrive(it, integration)
+        conversation = it.platform.cloud.conversations.of_visitor(integration, "visitor-1")
+        assert conversation is not None
+        leg = conversation.connect(AGENT, 0).communication_id
+        assert (await it.type(conversation_id=conversation.id, leg=leg)).status == 200
+        it.platform.cloud.say(conversation, "hi")
+        await asyncio.sleep(1)
+        assert [each["type"] for each in made.heard] == ["Text"]
+
+
+async def test_of_too_many_integrations_the_first_makes_room() -> None:
+    async with caller() as it, ears() as made:
+        first = await introduced(it, made, inboundTyping=True)
+        for _ in range(KEPT_INTEGRATIONS - 1):
+            await introduced(it, made)
+        assert (await arrive(it, first)).status == 200
+        await introduced(it, made)
+        assert (await arrive(it, first)).status == 404
 
 
 @pytest.mark.parametrize(

@@ -18,21 +18,41 @@ TOKEN = "sandbox-token-"
 """How every token of the stand-in begins."""
 
 QUERY_CANARY = "canary-of-the-address"
+HEADER_CANARY = "canary-of-a-static-header"
+PROXY_CANARY = "canary-of-the-proxy"
+SIGNING_KEY = "whsk_" + base64.b64encode(b"canary-of-the-ed25519-key-012345").decode()
 
 
 def spellings(secret: str) -> Iterator[str]:
     """The secret as it stands, and the forms it takes on its way."""
     yield secret
     yield base64.b64encode(secret.encode()).decode()
-    if secret.startswith("whsec_"):
-        yield secret.removeprefix("whsec_")
-        yield base64.b64decode(secret.removeprefix("whsec_")).decode()
+    if secret.startswith(("whsec_", "whsk_")):
+        bare = secret.partition("_")[2]
+        yield bare
+        yield base64.b64decode(bare).decode()
+
+
+def _endpoints(url: str) -> str:
+    """One that is told with a secret header and an ed25519 key, and one behind a proxy that is not there."""
+    return f"""
+[endpoints.headed]
+url = "{url}"
+secrets = ["{WEBHOOK_SECRET}", "{SIGNING_KEY}"]
+allow_cidrs = ["127.0.0.0/8"]
+headers = {{ Authorization = "{HEADER_CANARY}" }}
+[endpoints.proxied]
+url = "https://tracker.example/hook"
+secrets = ["{WEBHOOK_SECRET}"]
+allow_cidrs = ["127.0.0.0/8"]
+proxy = "http://user:{PROXY_CANARY}@127.0.0.1:9"
+"""
 
 
 async def test_no_secret_is_ever_said(town: Town) -> None:
     made = await run(town.home, {}, "keys", "new", "desk", "--json")
     key, toml = (wire.loads(made.out)[name] for name in ("key", "toml"))
-    (town.home / "relay.toml").write_text(toml)
+    (town.home / "relay.toml").write_text(toml + _endpoints(town.receiver.url))
     identity = Identity(client_secret=CLIENT_SECRET)
     async with StandInPlatform(town.platform.mischief.chaos, identity=identity) as platform:
         platform.mischief.force(  # what it says quotes what it was told, as some platforms do
@@ -41,6 +61,7 @@ async def test_no_secret_is_ever_said(town: Town) -> None:
             Forced(status=401),
         )
         town.receiver.answers = [500, 200, 400]
+        town.receiver.secrets = (WEBHOOK_SECRET,)
         environ = {
             "RELAY_CONFIG": "relay.toml",
             "RELAY_LOGGING__LEVEL": "debug",
@@ -73,6 +94,7 @@ async def test_no_secret_is_ever_said(town: Town) -> None:
                 "/v1/sessions",
                 "/v1/audit",
                 "/v1/deliveries",
+                "/v1/endpoints",
             )
             replies += [await town.look(relay, path) for path in (*paths, f"/v1/sessions/{session_id()}")]
             assert await relay.stop() == 0
@@ -81,7 +103,9 @@ async def test_no_secret_is_ever_said(town: Town) -> None:
     for got in town.receiver.got:
         Webhook(WEBHOOK_SECRET).verify(got.body, got.headers)
     assert '"level":"debug"' in said, "the debug level was meant to be on"
-    for canary in (CLIENT_SECRET, WEBHOOK_SECRET, key, key.rsplit("_", 1)[1], TOKEN, QUERY_CANARY):
+    canaries = (CLIENT_SECRET, WEBHOOK_SECRET, key, key.rsplit("_", 1)[1], TOKEN, QUERY_CANARY)
+    assert HEADER_CANARY in {got.headers.get("authorization") for got in town.receiver.got}
+    for canary in (*canaries, HEADER_CANARY, PROXY_CANARY, SIGNING_KEY):
         for spelling in spellings(canary):
             assert spelling not in said, f"{canary[:12]}… was said"
 

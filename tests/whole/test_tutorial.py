@@ -17,6 +17,7 @@ async def test_the_tutorials_environment_alone_does_the_whole_main_job(town: Tow
     async with town.relay({}) as relay:
         kept = town.home / "typing-relay.db.secret"
         secret = kept.read_text().strip()
+        town.receiver.secrets = (secret,)
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         before_ms = time.time() * 1000
         for number in range(KEYS):
