@@ -206,8 +206,7 @@ class OutboxStore(Protocol):
     async def replay_all(self, deliveries: tuple[int, ...], state: State) -> Replayed:
         """`replay` for those still in `state`, in one commit. Order is that of the deliveries.
 
-        Those of endpoints nothing is sent to are left as they are. Raises OutboxFull, and replays none, where the
-        others would pass the depth limit.
+        Those of endpoints nothing is sent to stay. Raises OutboxFull, and replays none, past the depth limit.
         """
         ...
 
@@ -239,10 +238,7 @@ class OutboxStore(Protocol):
         ...
 
     async def resume(self, endpoint: str) -> Standing:
-        """Lets a paused or disabled endpoint have deliveries again and forgives its record; what it was.
-
-        What was cancelled while it was disabled can be replayed.
-        """
+        """Lets a paused or disabled one have deliveries again, and what was cancelled be replayed; what it was."""
         ...
 
     def address(self, filters: Mapping[str, Filter], terms: Mapping[str, Terms]) -> None:
