@@ -54,7 +54,7 @@ class Stage:
     async def quiet(self, *, within_s: float = QUIET_S) -> bool:
         """Wait until no session is open, the platform owes no answer and no callback is on its way; False if never.
 
-        Seen twice in a row: a fact on its way to the disk is neither here nor there.
+        Seen twice in a row: an answer may be on its way between the two.
         """
         until, times = self.now() + within_s * 1000, 0
         while times < 2:
@@ -69,6 +69,7 @@ class Stage:
         for session in self.relay.assembly.flow.sessions.all():
             if session.stated is not Indicator.STOPPED or is_unsettled(session.pacer, now, session.reach):
                 return False
+        await self.relay.assembly.outbox.flush()  # a fact on its way to the disk is neither here nor there
         by_state = (await self.depth()).by_state
         return not (by_state.get(State.PENDING) or by_state.get(State.INFLIGHT))
 

@@ -175,9 +175,13 @@ class Outbox:
     async def drain(self, timeout_s: float = 5.0) -> None:
         """Delivers what is due, the facts of a moment ago among it, for `timeout_s`; the rest stays pending."""
         with suppress(Unavailable):
-            # Commits keep the order of the calls: after the mark, all facts are on disk.
-            await self._store.mark_alive(self._wall() + ALIVE_AHEAD_MS)
+            await self.flush()
         await self._dispatcher.stop(timeout_s)
+
+    async def flush(self) -> None:
+        """Returns when all that was appended before is on disk. Raises Unavailable where the disk fails."""
+        # Commits keep the order of the calls: after the mark, all facts are on disk.
+        await self._store.mark_alive(self._wall() + ALIVE_AHEAD_MS)
 
     async def close(self) -> None:
         """Writes what was appended and the clean-stop mark, and lets go of the file. `drain` first, or what is on its way is cut off."""
