@@ -1,13 +1,13 @@
 """Every benchmark, one after the other: `python -m tests.benchmarks [--check]`.
 
-Each in a process of its own, since each pins itself to a core and freezes what it has made. Five minutes in all.
+Each in a process of its own, since each pins itself to a core and freezes what it has made. Seven minutes in all.
 """
 
 import argparse
 import subprocess
 import sys
 
-NAMES = ("machine", "ingest", "latency", "outbox", "webhooks")
+NAMES = ("machine", "ingest", "neighbours", "latency", "outbox", "webhooks")
 LONGEST_S = 300
 
 
