@@ -4,7 +4,7 @@
 
 Pass the body as it came: parsed and written again it is other bytes, which nobody signed. A callback may come twice;
 `Event.id` is the same then. Within a session `Event.sequence` says what came first, and a hole in it that something
-is missing.
+could not be recorded for you.
 """
 
 import time
@@ -69,7 +69,10 @@ class Event:
 
     @property
     def sequence(self) -> int | None:
-        """The event's place in its session, from 1 and without holes; only `session.*` events have one."""
+        """The event's place in its session, from 1 and without holes; only `session.*` events have one.
+
+        A session that returns more than a day after it stopped begins at 1 again, with a later timestamp.
+        """
         return _if_is(int, self.data.get("sequence"))
 
 

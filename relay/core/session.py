@@ -114,11 +114,13 @@ class Session:
             return False
         if not activity.is_public or activity.duration_ms is not None:
             return False
-        if activity.seq is not None or activity.at is not None:
-            actor = self.actors[0]
-            if not is_in_order(actor, activity):
+        if activity.seq is not None:  # as `order` has it, in two calls less
+            actor, order = self.actors[0], (activity.epoch, activity.seq)
+            if order <= (actor.epoch, actor.seq):
                 return False
-            remember_order(actor, activity)
+            actor.epoch, actor.seq = order
+        elif activity.at is not None and not is_in_order(self.actors[0], activity):
+            return False
         self.absorbed_at, self.absorb_pause_at = now, now + self.absorb_pause_ms
         return True
 

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from relay.core.moments import Ms
 from relay.core.signature import TOLERANCE_S
 from relay.errors import Rejected
-from relay.ingest.credentials import LOCAL
 from relay.ingest.rates import Rates
 from relay.ingest.seen import Seen
 from relay.ingest.shares import Shares
 from relay.observe.metrics import Metrics
 from relay.observe.series import FORGOTTEN_IDS
-from relay.settings.models import Settings
+from relay.settings.models import LOCAL, Settings
 from relay.settings.upstream import Source
 
 _REPLAY_WINDOW_MS: Ms = 2 * TOLERANCE_S * 1000

@@ -19,16 +19,13 @@ from relay.errors import Rejected, SettingsError
 from relay.ingest.hosts import Headers, foreign_page, is_forwarded
 from relay.ingest.signed import SOURCE_HEADER, Signers
 from relay.ingest.tickets import Tickets
-from relay.settings.models import Settings, is_loopback
+from relay.settings.models import LOCAL, Settings, is_loopback
 from relay.settings.upstream import ApiKey, Source
 
 PREFIX = "trk_"
 WRITE = "events:write"
 _ID = slice(4, 12)
 _SCHEME = "bearer "
-
-LOCAL = "local"
-"""The source of events on an open loopback listener."""
 
 _NOBODY = sha256(b"").digest()  # compared with when there is no such key, so that both take as long
 

@@ -4,8 +4,8 @@ from relay import wire
 from relay.core.moments import Ms
 from relay.errors import Rejected
 from relay.ingest.accounts import Account, Accounts
-from relay.ingest.credentials import LOCAL
 from relay.observe.metrics import Metrics
+from relay.settings.models import LOCAL
 from tests.ingest.house import EVENT, key_settings, opened, settings, sure
 from tests.ingest.test_body import HEAD
 
