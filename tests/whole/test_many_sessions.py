@@ -15,7 +15,7 @@ CAP = 20_000
 MOST_MORE_BYTES = 100_000_000
 """Twice what so many sessions come to: whatever grew with the million would be far past it."""
 
-GENEROUS = "requests_per_s = 1000000\nevents_per_s = 100000000\nbytes_per_s = 10000000000\n"
+GENEROUS = "requests_per_s = 100000\nevents_per_s = 10000000\nbytes_per_s = 10000000000\n"
 
 
 def resident_bytes(relay: RelayProcess) -> int:
@@ -63,4 +63,8 @@ async def test_a_million_sessions_of_one_source_are_bounded_and_leave_the_others
         print(f"{taken * BATCH:,} of 1,000,000 sessions were opened, {more / 1e6:.0f} MB more resident")
         assert taken > 0
         assert more < MOST_MORE_BYTES
-        assert await series(town, relay) == known
+        new = await series(town, relay) - known
+        assert len(new) <= 20, "words of our own, met for the first time"
+        assert not any(
+            "e" + str(n) in one or f"{n:08x}" in one for one in new for n in (40_000, 500_000, 1_039_999)
+        )
