@@ -60,20 +60,23 @@ class Seen:
                 known[one] = until  # an expired one starts its window, and its turn, again
                 queue((until, one))
         if len(self._order) > self._limit:
-            for _ in range(len(self._order) - self._limit):
-                self._forgotten_early.value += now < self._forget_oldest()
+            self._forgotten_early.value += self._forget(len(self._order) - self._limit, now)
         if self._order and self._order[0][0] <= now:
             self._forget_expired(now)
 
     def _forget_expired(self, now: Ms) -> None:
         order, left = self._order, _FORGET_AT_ONCE
         while left and order and order[0][0] <= now:
-            self._forget_oldest()
+            self._forget(1, now)
             left -= 1
 
-    def _forget_oldest(self) -> Ms:
-        """Until when it was to be known."""
-        until, one = self._order.popleft()
-        if self._known.get(one) == until:  # else it came again after its window, and has a later turn
-            del self._known[one]
-        return until
+    def _forget(self, count: int, now: Ms) -> int:
+        """The oldest so many; how many of them were still within their window."""
+        known, order, early = self._known, self._order, 0
+        for _ in range(count):
+            until, one = order.popleft()
+            kept = known.pop(one, until)
+            if kept != until:  # it came again after its window, and has a later turn
+                known[one] = kept
+            early += now < until
+        return early
