@@ -1,14 +1,15 @@
 """A canary on loopback sees no connection, however its address is come by."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from urllib.parse import urlsplit
 
 import pytest
 
 from relay.core.delivery import Failure
-from relay.core.destination import LOOPBACK, Network
+from relay.core.destination import DENIED, LOOPBACK, WRAPPED, Address, Network
 from relay.outbox.guard import ForbiddenAddressError, guarded
 from tests.outbox.canary import Canary, Names, listening_canary
 from tests.outbox.receiver import Receiver, receiving
@@ -98,6 +99,35 @@ async def test_no_name_leads_to_a_private_address(canary: Canary, address: str) 
     url = f"http://tracker.example:{canary.port}/"
     assert await failure_at(url, names=Names([address])) is Failure.BLOCKED_ADDRESS
     assert canary.connections() == 0
+
+
+def every_denied_address() -> Iterator[Address]:
+    """The ends of each row of the table, and an IPv4 one in all its clothes."""
+    for row in DENIED:
+        for address in (row.network[0], row.network[-1]):
+            yield address
+            if address.version == 4:
+                yield from (
+                    IPv6Address(int(form.network[0]) | int(address) << form.shift) for form in WRAPPED
+                )
+
+
+async def test_the_whole_table_is_neither_connected_to_nor_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written out and by a name. Were one let through, it would be caught before a packet leaves."""
+    tried: list[object] = []
+
+    async def caught(_loop: object, _socket: object, address: object) -> None:
+        tried.append(address)
+        raise OSError("caught by the test")
+
+    monkeypatch.setattr(type(asyncio.get_running_loop()), "sock_connect", caught)
+    for address in every_denied_address():
+        host = f"[{address}]" if address.version == 6 else str(address)
+        for url, names in ((f"http://{host}:9/", None), ("http://tracker.example:9/", Names([str(address)]))):
+            assert await failure_at(url, names=names) is Failure.BLOCKED_ADDRESS, url
+    assert tried == []
+    assert await failure_at("http://tracker.example:9/", names=Names(["1.1.1.1"])) is Failure.CONNECT
+    assert len(tried) == 1, "what is public is tried, and caught"
 
 
 async def test_of_several_addresses_only_the_open_ones_are_tried(canary: Canary) -> None:

@@ -431,7 +431,9 @@ async def test_what_was_acknowledged_survives_kill_9(disk: Disk, appender: "subp
     with pytest.raises(StoreError, match=f"held by process {appender.pid}"):
         await disk.open()
     appender.kill()
-    lines += appender.stdout.read().splitlines()  # to its end; `communicate` would not see what is buffered here
+    lines += (
+        appender.stdout.read().splitlines()
+    )  # to its end; `communicate` would not see what is buffered here
     said = (line.split() for line in lines)
     acknowledged = {
         (words[0], int(words[1])) for words in said if len(words) == 2
