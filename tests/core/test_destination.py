@@ -5,6 +5,7 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
+import ssrfguard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,6 +117,12 @@ def edges(block: str) -> list[Address]:
     return [network[0], network[network.num_addresses // 2], network[-1]]
 
 
+def neighbours(block: str) -> list[Address]:
+    network = ip_network(block)
+    outside = int(network[0]) - 1, int(network[-1]) + 1
+    return [type(network[0])(n) for n in outside if 0 <= n < 2**network.max_prefixlen]
+
+
 def wrappings(address: str) -> list[Address]:
     """IPv6 forms that lead to an IPv4 address, built bit by bit as the RFCs draw them."""
     bits = int(IPv4Address(address))
@@ -183,6 +190,20 @@ def test_whatever_is_open_is_global_to_python_too(address: Address) -> None:
 def test_an_open_address_is_in_no_block_of_the_registries(address: Address) -> None:
     is_listed = any(unwrapped(address) in ip_network(block) for block in BLOCKS)
     assert not (is_listed and verdict(address) is None)
+
+
+@pytest.mark.parametrize("block", ssrfguard.DEFAULT_DENIED.blocks, ids=lambda block: str(block.network))
+def test_whatever_another_guards_table_denies_is_denied(block: ssrfguard.Block) -> None:
+    """At its edges, inside and just outside; only where it opens what IANA reserves do we deny more."""
+    theirs = ssrfguard.DEFAULT_DENIED
+    around = edges(str(block.network)) + neighbours(str(block.network))
+    assert [a for a in around if theirs.classify(a).blocked and verdict(a) is None] == []
+
+
+@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
+def test_an_open_address_is_open_to_another_guard(address: Address) -> None:
+    if verdict(address) is None:
+        assert not ssrfguard.DEFAULT_DENIED.classify(address).blocked
 
 
 def test_a_verdict_says_what_the_address_is_and_who_says_so() -> None:
