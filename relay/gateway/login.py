@@ -152,8 +152,9 @@ ADVICE_OF_ERROR = {
 }
 ADVICE_OF_STATUS = {
     200: "the answer holds no usable access_token; check {key}",
-    400: "check client id and secret",
-    401: "check client id and secret",
+    # a client of another region or organisation is refused in the same words as a wrong secret
+    400: "check client id and secret, and that {key} is where the client belongs",
+    401: "check client id and secret, and that {key} is where the client belongs",
     403: "{grant}",
     404: "check {key}: there is no /oauth/token",
     429: "the platform asks to wait; nothing needs doing unless it lasts",

@@ -62,7 +62,8 @@ async def test_wrong_credentials_are_told_from_a_way_that_is_closed(kind: str) -
     async with standing() as platform:
         found = await looked(platform, kind=kind, client_secret="wrong-canary")
         assert found["platform"].level is Level.OK
-        assert (found["log-in"].level, found["log-in"].fix) == (Level.FAIL, "check client id and secret")
+        fix = "check client id and secret, and that base_url is where the client belongs"
+        assert (found["log-in"].level, found["log-in"].fix) == (Level.FAIL, fix)
         assert "wrong-canary" not in found["log-in"].line
         base_url = platform.base_url
     gone = await look_at("g", settings_for(base_url, kind=kind), wall=now)
