@@ -112,8 +112,9 @@ def judge(
         return DELIVERED
     if answer.status == 410:
         return GONE
-    pause_ms = answer.hint_ms or 0 if answer.status in (429, 503) else 0
-    match backoff.after(attempts, jitter=jitter, hint_ms=answer.hint_ms, schedule_ms=terms.schedule_ms):
+    hint_ms = min(answer.hint_ms or 0, terms.longest_hint_ms)
+    pause_ms = hint_ms if answer.status in (429, 503) else 0
+    match backoff.after(attempts, jitter=jitter, hint_ms=hint_ms, schedule_ms=terms.schedule_ms):
         case backoff.Wait(ms) if left_ms is None or ms < left_ms:
             return Verdict(State.PENDING, wait_ms=ms, pause_ms=pause_ms)
         case backoff.Exhausted() if not terms.is_ephemeral:

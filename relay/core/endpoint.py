@@ -16,18 +16,25 @@ from typing import NamedTuple
 
 from relay.core.moments import Ms, UnixMs, rfc3339
 
-WINDOW_MS: Ms = 5 * 60_000
 BUCKET_MS: Ms = 10_000
-"""Attempts are counted in buckets of this width: thirty numbers whatever the rate."""
+"""Attempts are counted in buckets of this width: thirty numbers in five minutes, whatever the rate."""
 
-FEWEST_ATTEMPTS = 10
-FAILING_SHARE = 0.7
-OPEN_MS: Ms = 30_000
-LONGEST_OPEN_MS: Ms = 600_000
-SUCCESSES_TO_CLOSE = 3
 
-NO_SUCCESS_MS: UnixMs = 120 * 3_600_000
-EXHAUSTED_APART_MS: UnixMs = 12 * 3_600_000
+class Patience(NamedTuple):
+    """How much failing of one endpoint is borne: its circuit's figures as drawn above, then those of giving it up."""
+
+    window_ms: Ms = 5 * 60_000
+    fewest_attempts: int = 10
+    failing_share: float = 0.7
+    open_ms: Ms = 30_000
+    longest_open_ms: Ms = 600_000
+    successes_to_close: int = 3
+    no_success_ms: UnixMs = 120 * 3_600_000
+    exhausted_apart_ms: UnixMs = 12 * 3_600_000
+
+
+PATIENCE = Patience()
+"""Where an endpoint asks for no other."""
 
 
 class Standing(StrEnum):
@@ -73,9 +80,10 @@ class _Bucket(NamedTuple):
 class EndpointBreaker:
     """One endpoint's circuit. `now` is the loop's clock and may be any number, so long as it does not fall."""
 
+    patience: Patience = PATIENCE
     circuit: Circuit = Circuit.CLOSED
     open_until: Ms = 0
-    _open_ms: Ms = OPEN_MS
+    _open_ms: Ms = 0
     _successes: int = 0
     _buckets: deque[_Bucket] = field(default_factory=deque)
 
@@ -103,31 +111,31 @@ class EndpointBreaker:
 
     @property
     def judged_by(self) -> tuple[int, int]:
-        """(attempts, failures) of the last five minutes before it opened; of a closed one, those so far."""
+        """(attempts, failures) of the window before it opened; of a closed one, those so far."""
         attempts = sum(bucket.attempts for bucket in self._buckets)
         return attempts, sum(bucket.failures for bucket in self._buckets)
 
     def _tried(self, now: Ms, *, is_success: bool) -> News | None:
         if not is_success:
-            self._open_ms = min(2 * self._open_ms, LONGEST_OPEN_MS)
-            self._shut(now)
+            self._shut(now, min(2 * self._open_ms, self.patience.longest_open_ms))
             return None
         self._successes += 1
-        if self._successes < SUCCESSES_TO_CLOSE:
+        if self._successes < self.patience.successes_to_close:
             return None
-        self.circuit, self._open_ms = Circuit.CLOSED, OPEN_MS
+        self.circuit = Circuit.CLOSED
         self._buckets.clear()
         return News.RECOVERED
 
     def _open(self, now: Ms) -> News:
-        self._shut(now)
+        self._shut(now, self.patience.open_ms)
         return News.DEGRADED
 
-    def _shut(self, now: Ms) -> None:
-        self.circuit, self.open_until, self._successes = Circuit.OPEN, now + self._open_ms, 0
+    def _shut(self, now: Ms, open_ms: Ms) -> None:
+        self.circuit, self._open_ms, self._successes = Circuit.OPEN, open_ms, 0
+        self.open_until = now + open_ms
 
     def _count(self, now: Ms, *, is_success: bool) -> None:
-        while self._buckets and self._buckets[0].since <= now - WINDOW_MS:
+        while self._buckets and self._buckets[0].since <= now - self.patience.window_ms:
             self._buckets.popleft()
         if not self._buckets or now >= self._buckets[-1].since + BUCKET_MS:
             self._buckets.append(_Bucket(now, 0, 0))
@@ -136,7 +144,8 @@ class EndpointBreaker:
 
     def _is_failing(self) -> bool:
         attempts, failures = self.judged_by
-        return attempts >= FEWEST_ATTEMPTS and failures >= FAILING_SHARE * attempts
+        least, share = self.patience.fewest_attempts, self.patience.failing_share
+        return attempts >= least and failures >= share * attempts
 
 
 @dataclass(slots=True)
@@ -149,12 +158,12 @@ class Record:
     def succeeded(self, at: UnixMs) -> None:
         self.last_success, self.first_exhausted = max(at, self.last_success), None
 
-    def exhausted(self, at: UnixMs) -> bool:
+    def exhausted(self, at: UnixMs, patience: Patience = PATIENCE) -> bool:
         """True if the endpoint is to be disabled now. `last_success` is its first use if it never succeeded."""
         if self.first_exhausted is None:
             self.first_exhausted = at
-        is_apart = at - self.first_exhausted >= EXHAUSTED_APART_MS
-        return is_apart and at - self.last_success >= NO_SUCCESS_MS
+        is_apart = at - self.first_exhausted >= patience.exhausted_apart_ms
+        return is_apart and at - self.last_success >= patience.no_success_ms
 
     def in_words(self) -> str:
         """Why an endpoint is given up, for whoever has to mend it."""

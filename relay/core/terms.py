@@ -11,7 +11,8 @@ so that "stopped" waits until something newer is known of the session.
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from relay.core import backoff
+from relay.core import backoff, retry_after
+from relay.core.endpoint import PATIENCE, Patience
 from relay.core.moments import Ms, UnixMs
 
 UNORDERED_AFTER_MS: UnixMs = 600_000
@@ -59,12 +60,17 @@ def least_superseding(weight: Weight) -> Weight:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one endpoint is owed. `life_ms` counts from recording; None is as long as the schedule lasts."""
+    """What one endpoint is owed. `life_ms` counts from recording; None is as long as the schedule lasts.
+
+    Of a receiver's Retry-After no more than `longest_hint_ms` is granted.
+    """
 
     delivery_class: DeliveryClass = DeliveryClass.DURABLE
     schedule_ms: tuple[Ms, ...] = backoff.SCHEDULE_MS
     life_ms: UnixMs | None = None
     unordered_after_ms: UnixMs = UNORDERED_AFTER_MS
+    longest_hint_ms: Ms = retry_after.MAX_WAIT_MS
+    patience: Patience = PATIENCE
 
     @property
     def least_life_ms(self) -> UnixMs:

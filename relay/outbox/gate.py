@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from relay.core import bucket
 from relay.core.bucket import Bucket
-from relay.core.endpoint import Circuit, EndpointBreaker, News, Standing, Turn
+from relay.core.endpoint import PATIENCE, Circuit, EndpointBreaker, News, Patience, Standing, Turn
 from relay.core.moments import Ms, UnixMs
 from relay.core.notice import said
 from relay.outbox.rows import Attempt
@@ -26,11 +26,17 @@ class Gate:
     """Before one endpoint's lane."""
 
     def __init__(
-        self, endpoint: str, *, rate_per_s: float | None, now: Callable[[], Ms], wall: Callable[[], UnixMs]
+        self,
+        endpoint: str,
+        *,
+        rate_per_s: float | None,
+        now: Callable[[], Ms],
+        wall: Callable[[], UnixMs],
+        patience: Patience = PATIENCE,
     ) -> None:
         self.endpoint = endpoint
         self.standing = Standing.ACTIVE
-        self._breaker = EndpointBreaker()
+        self._breaker = EndpointBreaker(patience)
         self._rate = None if rate_per_s is None else Bucket(rate_per_s)
         self._now = now
         self._wall = wall
@@ -75,6 +81,10 @@ class Gate:
         else:
             self._rate.per_s = rate_per_s
 
+    def bear(self, patience: Patience) -> None:
+        """From now on so much failing; a circuit that is open stays so for as long as it was to be."""
+        self._breaker.patience = patience
+
     def spend(self, count: int) -> None:
         """So many were claimed, and will be sent."""
         if self._rate:
@@ -111,20 +121,23 @@ class Gate:
 
     def _degraded(self, last: str, *, is_news: bool) -> Turn:
         attempts, failures = self._breaker.judged_by
-        why = f"{failures} of {attempts} attempts within five minutes failed; of the last, {last}"
+        patience = self._breaker.patience
+        within = f"within {patience.window_ms / 60_000:g} min"
+        why = f"{failures} of {attempts} attempts {within} failed; of the last, {last}"
         if is_news:
             self._degraded_at = self._wall()
             fields = {
                 "endpoint": self.endpoint,
                 "why": why,
-                "remedy": "mend the endpoint: one delivery at a time tries it, the next in 30 s and then ever later; "
+                "remedy": "mend the endpoint: one delivery at a time tries it, the next "
+                f"in {patience.open_ms / 1000:g} s and then ever later; "
                 "`typing-relay endpoints resume` with its name tries at once. Waiting costs no attempt",
             }
             log.warning("endpoint.degraded", extra={"fields": fields})
         return Turn(News.DEGRADED, why, self._degraded_at, attempts, failures)
 
     def _recovered(self) -> Turn:
-        why = "three deliveries in a row succeeded"
+        why = f"{self._breaker.patience.successes_to_close} deliveries in a row succeeded"
         down_s = (self._wall() - self._degraded_at) / 1000
         fields = {"endpoint": self.endpoint, "why": why, "down_s": round(down_s)}
         log.warning("endpoint.recovered", extra={"fields": fields})

@@ -140,6 +140,7 @@ class Lane:
         self._concurrency, self._terms = target.concurrency, target.terms
         self._lease_ms = target.timeout_s * 1000 + LEASE_SPARE_MS
         self._gate.pace(target.rate_per_s)
+        self._gate.bear(target.terms.patience)
 
     async def _keep_running(self) -> None:
         while not self._is_stopping:

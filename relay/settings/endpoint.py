@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from relay.core.endpoint import Patience
 from relay.core.engagement import EVENT_TYPES
 from relay.core.static_headers import header_problems
 from relay.core.terms import TERMS, DeliveryClass, Terms
@@ -84,6 +85,18 @@ class Endpoint(Section):
     max_age_s: float | None = Field(None, ge=1, le=2_592_000)
     """A delivery older than this is not made. None: 30 s for an ephemeral one, else as long as the schedule lasts."""
     unordered_after_s: float = Field(600.0, ge=1, le=604_800)
+    retry_after_max_s: float = Field(3600.0, ge=0, le=3600)
+    """What is granted of its Retry-After; 0 is to heed none."""
+    breaker_window_s: float = Field(300.0, ge=10, le=3600)
+    breaker_attempts: int = Field(10, ge=1, le=10_000)
+    breaker_failing_share: float = Field(0.7, gt=0, le=1)
+    """So many of at least `breaker_attempts` in the window have to fail for it to be left in peace a while."""
+    breaker_open_s: float = Field(30.0, ge=1, le=3600)
+    breaker_longest_open_s: float = Field(600.0, ge=1, le=86_400)
+    breaker_successes: int = Field(3, ge=1, le=100)
+    disable_after_s: float = Field(432_000.0, ge=3600, le=31_536_000)
+    """Without a success: five days. The two messages that failed for good meanwhile lie `disable_apart_s` apart."""
+    disable_apart_s: float = Field(43_200.0, ge=1, le=31_536_000)
     """How long one that fails holds up the next of its session."""
 
     @property
@@ -98,6 +111,20 @@ class Endpoint(Section):
             tuple(wait_s * 1000 for wait_s in self.schedule_s) or usual.schedule_ms,
             usual.life_ms if self.max_age_s is None else int(self.max_age_s * 1000),
             int(self.unordered_after_s * 1000),
+            self.retry_after_max_s * 1000,
+            self._patience(),
+        )
+
+    def _patience(self) -> Patience:
+        return Patience(
+            self.breaker_window_s * 1000,
+            self.breaker_attempts,
+            self.breaker_failing_share,
+            self.breaker_open_s * 1000,
+            self.breaker_longest_open_s * 1000,
+            self.breaker_successes,
+            int(self.disable_after_s * 1000),
+            int(self.disable_apart_s * 1000),
         )
 
     @model_validator(mode="after")
@@ -140,6 +167,14 @@ class Endpoint(Section):
                 f"the waits before each attempt are wanted: 0, then each at least {SHORTEST_WAIT_S} s"
             )
         return schedule_s
+
+    @model_validator(mode="after")
+    def _opens_no_shorter(self) -> Self:
+        if self.breaker_longest_open_s < self.breaker_open_s:
+            raise ValueError(
+                "breaker_longest_open_s: at least breaker_open_s is wanted, which it doubles up to"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_posted_to(self) -> Self:

@@ -17,6 +17,7 @@ from relay.core.delivery import (
     retry_room,
 )
 from relay.core.retry_after import parse_retry_after
+from relay.core.terms import Terms
 
 H = 3_600_000
 
@@ -119,3 +120,8 @@ def test_a_quarter_of_the_places_is_kept_from_retries(
     free: int, retrying: int, concurrency: int, room: int
 ) -> None:
     assert retry_room(free, retrying=retrying, concurrency=concurrency) == room
+
+
+def test_of_a_wish_to_wait_no_more_is_granted_than_the_endpoint_has_it() -> None:
+    asked = judge(answered(429, 60_000), attempts=1, jitter=0, terms=Terms(longest_hint_ms=8000))
+    assert asked == Verdict(State.PENDING, wait_ms=8000, pause_ms=8000)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.endpoint import Circuit, EndpointBreaker, News, Record
+from relay.core.endpoint import Circuit, EndpointBreaker, News, Patience, Record
 from relay.core.moments import Ms
 
 S, M, H = 1000, 60_000, 3_600_000
@@ -150,3 +150,42 @@ def test_the_words_name_the_last_success_and_the_first_in_vain() -> None:
     words = Record(last_success=1_795_000_000_000, first_exhausted=1_795_003_600_000).in_words()
     assert "2026-11-18T11:06:40" in words
     assert "2026-11-18T12:06:40" in words
+
+
+def test_an_endpoint_may_ask_for_other_figures_of_its_circuit() -> None:
+    breaker = EndpointBreaker(
+        Patience(20 * S, 4, 0.5, open_ms=5 * S, longest_open_ms=12 * S, successes_to_close=1)
+    )
+    answers = [breaker.noted(now, is_success=False) for now in (0, 25 * S, 25 * S, 25 * S)]
+    assert answers == [None] * 4, "the first is out of the window, and three are too few"
+    assert breaker.noted(26 * S, is_success=False) is News.DEGRADED
+    waits = []
+    for _ in range(3):
+        waits.append(breaker.open_until)
+        breaker.room(breaker.open_until, in_flight=0)
+        breaker.noted(breaker.open_until, is_success=False)
+    waits.append(breaker.open_until)
+    assert [later - now for now, later in itertools.pairwise([26 * S, *waits])] == [
+        5 * S,
+        10 * S,
+        12 * S,
+        12 * S,
+    ]
+    breaker.room(breaker.open_until, in_flight=0)
+    assert breaker.noted(breaker.open_until, is_success=True) is News.RECOVERED
+
+
+def test_a_circuit_that_closed_opens_again_for_the_shortest() -> None:
+    breaker = failing(10)
+    for now, is_success in [(30 * S, False), (90 * S, True), (90 * S, True), (90 * S, True)]:
+        breaker.room(now, in_flight=0)
+        breaker.noted(now, is_success=is_success)
+    for _ in range(10):
+        breaker.noted(100 * S, is_success=False)
+    assert breaker.open_until == 130 * S
+
+
+def test_an_endpoint_may_be_given_up_sooner() -> None:
+    record, sooner = Record(last_success=0), Patience(no_success_ms=2 * H, exhausted_apart_ms=1 * H)
+    assert not record.exhausted(1 * H, sooner)
+    assert record.exhausted(2 * H, sooner)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from relay.core.delivery import State
+from relay.core.endpoint import Circuit, Standing
 from relay.core.signature import Check, Keys
 from relay.errors import SettingsError
 from relay.outbox.outbox import Outbox
@@ -98,3 +99,32 @@ async def test_an_endpoint_that_cannot_be_used_changes_nothing(tmp_path: Path, r
             take(outbox, tracker=broken)
         assert (await outbox.append(typing())).endpoints == ("tracker",)
         await receiver.until(1)
+
+
+async def test_how_much_failing_is_borne_may_be_told_otherwise_and_said_in_its_own_figures(
+    tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.answers = [500] * 3
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        take(outbox, tracker=endpoint(receiver.url, breaker_attempts=3, breaker_open_s=2))
+        await append_all(outbox, *(typing(f"s{n}") for n in range(3)))
+        await receiver.until(3)
+        await asyncio.sleep(1)
+        assert outbox.endpoints.circuits == {"tracker": Circuit.OPEN}
+        await asyncio.sleep(10)
+        assert outbox.endpoints.circuits == {"tracker": Circuit.CLOSED}
+    (degraded,) = [vars(one)["fields"] for one in caplog.records if one.getMessage() == "endpoint.degraded"]
+    assert "3 of 3 attempts within 5 min failed" in degraded["why"]
+    assert "the next in 2 s" in degraded["remedy"]
+
+
+async def test_one_may_be_given_up_within_hours(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.answers = [500] * 4
+    impatient = endpoint(receiver.url, schedule_s=(0, 1), disable_after_s=3600, disable_apart_s=60)
+    async with running(tmp_path, tracker=impatient) as outbox:
+        await outbox.append(typing("a"))
+        await asyncio.sleep(3700)
+        assert outbox.endpoints.standings == {"tracker": Standing.ACTIVE}
+        await outbox.append(typing("b"))
+        await asyncio.sleep(10)
+        assert outbox.endpoints.standings == {"tracker": Standing.DISABLED}

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from relay.core.endpoint import Patience
 from relay.core.terms import DURABLE, EPHEMERAL, DeliveryClass, Terms
 from relay.settings.endpoint import Endpoint
 from relay.settings.gateway import Gateway
@@ -117,6 +118,29 @@ def test_each_of_an_endpoints_terms_can_be_its_own() -> None:
     given = {"class": "ephemeral", "schedule_s": [0, 2], "max_age_s": 10, "unordered_after_s": 20}
     terms = Endpoint.model_validate(USABLE | given).terms()
     assert terms == Terms(DeliveryClass.EPHEMERAL, (0, 2000), 10_000, 20_000)
+
+
+def test_how_much_failing_is_borne_can_be_each_endpoints_own() -> None:
+    given = {
+        "retry_after_max_s": 60,
+        "breaker_window_s": 20,
+        "breaker_attempts": 4,
+        "breaker_failing_share": 0.5,
+        "breaker_open_s": 5,
+        "breaker_longest_open_s": 12,
+        "breaker_successes": 1,
+        "disable_after_s": 7200,
+        "disable_apart_s": 3600,
+    }
+    patience = Patience(20_000, 4, 0.5, 5000, 12_000, 1, 7_200_000, 3_600_000)
+    terms = Endpoint.model_validate(USABLE | given).terms()
+    assert terms == Terms(longest_hint_ms=60_000, patience=patience)
+    assert Endpoint.model_validate(USABLE).terms() == Terms()
+
+
+def test_a_longest_rest_is_no_shorter_than_the_first() -> None:
+    with pytest.raises(ValidationError, match="at least breaker_open_s"):
+        Endpoint.model_validate(USABLE | {"breaker_open_s": 700})
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from relay.core.notice import (
     said,
     turned,
 )
+from relay.core.terms import DURABLE
 from relay.outbox.sqlite.append import Recorder
 from relay.outbox.sqlite.roster import Roster
 from relay.outbox.sqlite.standings import Standings, Told
@@ -85,7 +86,8 @@ class Aftermath:
             case State.DELIVERED:
                 self._standings.succeeded(endpoint, now)
             case State.EXHAUSTED | State.EXPIRED:  # an ephemeral one has no other way to spend its attempts
-                return self._standings.exhausted(endpoint, now)
+                terms = self._roster.terms.get(endpoint, DURABLE)
+                return self._standings.exhausted(endpoint, now, terms.patience)
             case _:
                 self._standings.used(endpoint, now)
         return None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import apsw
 
-from relay.core.endpoint import Record, Standing
+from relay.core.endpoint import Patience, Record, Standing
 from relay.core.moments import UnixMs
 from relay.core.notice import Kind
 from relay.outbox.sqlite.tally import Row, Tally
@@ -72,11 +72,11 @@ class Standings:
         if is_forgiven or now - held.written >= SUCCESS_WRITTEN_EACH_MS:
             self._write(endpoint, held)
 
-    def exhausted(self, endpoint: str, now: UnixMs) -> str | None:
+    def exhausted(self, endpoint: str, now: UnixMs, patience: Patience) -> str | None:
         """One of its messages spent its budget in vain. The reason, in words, where it is disabled for it now."""
         held = self._held(endpoint, now)
         is_first = held.record.first_exhausted is None
-        if held.record.exhausted(now) and self.disable(endpoint, held.record.in_words(), now):
+        if held.record.exhausted(now, patience) and self.disable(endpoint, held.record.in_words(), now):
             return held.reason
         if is_first:
             self._write(endpoint, held)
