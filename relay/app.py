@@ -262,7 +262,7 @@ def _check_address(assembly: Assembly) -> Callable[[str, Address], str | None]:
     flow = assembly.flow
 
     def check(gateway: str, address: Address) -> str | None:
-        is_alive = flow.sessions.get((gateway, address.session_id)) is not None
+        is_alive = (gateway, address.session_id) in flow.sessions
         return None if is_alive else flow.platforms[gateway].gateway.validate(address)
 
     return check

@@ -23,9 +23,10 @@ from relay.core.engagement import Broadcast, Fact, Reason
 from relay.core.indicator import Address, Indicator, Rank, SessionKey
 from relay.core.moments import NEVER, Ms, UnixMs
 from relay.core.outcome import Outcome
-from relay.core.pacer import Pacer, Standing, reach_of
+from relay.core.pacer import Pacer, Standing
 from relay.core.rank import rank_of
 from relay.core.report import suppressed_of, transition_of
+from relay.core.rest import Rest, actors_of
 from relay.core.session import Change, Session, Verdict
 from relay.core.timings import Timings
 from relay.errors import Unavailable
@@ -113,7 +114,9 @@ class Flow:
         self._gate_at = gate_at
         self.trusted_clocks = trusted_clocks
         """Sources whose `at` orders their events; may be replaced at any time."""
-        self._reaches = {name: self._reach_of(name) for name in platforms}
+        self._reaches = {
+            name: one.gateway.capabilities.reach(self.timings_of(name)) for name, one in platforms.items()
+        }
 
     # Accept.
 
@@ -141,16 +144,22 @@ class Flow:
     def open(self, key: SessionKey, address: Address, source: str) -> Session:
         """The live session of that key at `address`, which was checked. Raises Rejected (429) at the cap."""
         session = self.sessions.get(key)
-        if session is not None and session.address != address:
+        if session is None:
+            return self._opened(key, address, source)
+        if session.address != address:
             self.platforms[key[0]].gateway.forget(session.address)
             session.address = address
             pacing.unmute(session.pacer)  # what the platform said was said of the other one
-        if session is None:
-            pacer = Pacer(gate_at=self._gate_at)
-            reach, timings, now = self._reaches[key[0]], self.timings_of(key[0]), self.world.now()
-            session = Session(key, address, source, timings, reach, pacer, touched=now, changed_at=now)
-            self.sessions.add(session)
         return session
+
+    def _opened(self, key: SessionKey, address: Address, source: str) -> Session:
+        rest = self.sessions.resting.get(key) or Rest(address, source)
+        if rest.address != address:
+            self.platforms[key[0]].gateway.forget(rest.address)
+        timings, reach, pacer = self.timings_of(key[0]), self._reaches[key[0]], Pacer(gate_at=self._gate_at)
+        session = Session(key, address, rest.source, timings, reach, pacer, actors_of(rest))
+        session.touched = session.changed_at = self.world.now()
+        return self.sessions.add(session)
 
     def timings_of(self, gateway: str) -> Timings:
         """Those of sessions on this gateway."""
@@ -159,12 +168,13 @@ class Flow:
     def check_address(self, key: SessionKey, address: Address, where: str = "") -> None:
         """Raises Rejected (422) where the session can be neither opened at `address` nor moved to it."""
         session = self.sessions.get(key)
-        if session is None or session.address != address:
+        known = session or self.sessions.resting.get(key)
+        if known is None or known.address != address:
             check_move(session, self.world.now(), where)
             check_usable(self.platforms[key[0]].gateway.validate(address), where)
 
     def _found(self, activities: Sequence[Activity]) -> list[Session | None]:
-        """The live session of each, None where it has yet to be opened or moved. Raises Rejected (422, 429)."""
+        """The session of each, None where it has yet to be opened, woken or moved. Raises Rejected (422, 429)."""
         live = self.sessions.get
         found: list[Session | None] = []
         unopened: dict[SessionKey, Address] = {}
@@ -179,7 +189,7 @@ class Flow:
             found.append(session)
         if unopened:
             refuse_two(activities, unopened)
-            new = {key for key in unopened if live(key) is None}
+            new = {key for key in unopened if key not in self.sessions}
             self.sessions.refuse_beyond(activities[0].source, len(new), lambda: places_of(activities, new))
         return found
 
@@ -266,7 +276,7 @@ class Flow:
     async def drain(self, timeout_s: float = DRAIN_S) -> None:
         """Refuse what comes, stop every open session (recorded), and give the platform its last stops in time."""
         self.refusal = "the relay is shutting down; send to its successor"
-        leaving = self.sessions.all()
+        leaving = self.sessions.awake()
         for number, session in enumerate(leaving, start=1):
             if self.sessions.is_alive(session):
                 self._end(session)
@@ -286,13 +296,3 @@ class Flow:
     def _unsettled(self, sessions: Sequence[Session]) -> list[Session]:
         now = self.world.now()
         return [session for session in sessions if pacing.is_unsettled(session.pacer, now, session.reach)]
-
-    def _reach_of(self, name: str) -> pacing.Reach:
-        can, timings = self.platforms[name].gateway.capabilities, self.timings_of(name)
-        return reach_of(
-            timings.stop_mode,
-            shows_paused=can.shows_paused,
-            can_stop=can.can_stop,
-            message_clears=can.message_clears,
-            longest_ms=None if can.honours_duration else timings.duration_ms,
-        )

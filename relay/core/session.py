@@ -75,8 +75,8 @@ _NO_TIMER: tuple[Ms, Timer, Actor | None] = (NEVER, Timer.STOP, None)
 @dataclass(slots=True)
 class Session:
     """`stated` is the last state told to trackers. `touched` is its last sign of life, `changed_at` its last
-    change of state. Until `absorb_until`, and until `absorb_pause_at`, a keystroke of `absorb_typist` is absorbed (see
-    `absorb`). `armed_tick` belongs to the wheel.
+    change of state. Until `absorb_until` a keystroke of `absorb_typist` is absorbed (see `absorb`). `armed_tick` belongs
+    to the wheel.
     """
 
     key: SessionKey
@@ -90,9 +90,7 @@ class Session:
     touched: Ms = -NEVER
     # Named alike because they are read together, at every key: Python lays slots out by their names, and of two hundred
     # thousand sessions each line of cache that need not be fetched is a twentieth of a keystroke.
-    absorb_until: Ms = -NEVER
-    absorb_pause_at: Ms = field(default=-NEVER, compare=False)
-    absorb_pause_ms: int = field(default=0, compare=False)
+    absorb_until: Ms = field(default=-NEVER, compare=False)
     absorb_typist: str = field(default="", compare=False)
     absorbed_at: Ms = -NEVER
     changed_at: Ms = -NEVER
@@ -108,7 +106,7 @@ class Session:
         The table would say the same (typing stays typing); this is its one cell that is met many times a second. It
         writes one number, which the actor and the pacer are told at the next step of any other kind (`catch_up`).
         """
-        if now >= self.absorb_until or now >= self.absorb_pause_at:
+        if now >= self.absorb_until:
             return False
         if activity.kind is not _KEYSTROKE or activity.actor != self.absorb_typist:
             return False
@@ -121,7 +119,7 @@ class Session:
             actor.epoch, actor.seq = order
         elif activity.at is not None and not is_in_order(self.actors[0], activity):
             return False
-        self.absorbed_at, self.absorb_pause_at = now, now + self.absorb_pause_ms
+        self.absorbed_at = now
         return True
 
     def catch_up(self) -> None:
@@ -172,19 +170,19 @@ class Session:
         return pacing.decide(self.pacer, now, self.timings, self.reach)
 
     def next_deadline(self, now: Ms) -> Ms:
-        """When to call `lapse` and ask `wish` again; NEVER once the session has only to be forgotten by hand.
+        """When to call `lapse` and ask `wish` again; NEVER once there is nothing left but to lay it to rest.
 
         Call it after every input: it also sees how long keystrokes may be absorbed.
         """
         self.catch_up()
         timer_at, pacer_at = self._next_timer()[0], pacing.wake_at(self.pacer, now)
-        self.absorb_until = self._absorb_until(pacer_at)
+        self.absorb_until = self._absorb_until(timer_at, pacer_at)
         if self.stated is _STOPPED and timer_at == NEVER:
-            return min(pacer_at, self.forget_at())
+            return min(pacer_at, self.rests_at())
         return min(timer_at, pacer_at)
 
-    def _absorb_until(self, pacer_at: Ms) -> Ms:
-        """While the wheel is armed for the refresh, keystrokes leave it to the wheel."""
+    def _absorb_until(self, timer_at: Ms, pacer_at: Ms) -> Ms:
+        """A key can only move its timer later; while the wheel is armed for the refresh, keys leave it to the wheel."""
         if len(self.actors) != 1 or self.pacer.duration_ms:
             return -NEVER
         actor, pacer = self.actors[0], self.pacer
@@ -192,15 +190,17 @@ class Session:
             return -NEVER
         if pacer.in_flight is None and (pacer_at == NEVER or pacer.shown is not _TYPING):
             return -NEVER
-        self.absorb_typist, self.absorb_pause_ms = actor.id, self.timings.pause_after_ms
-        self.absorb_pause_at = actor.last + self.absorb_pause_ms
-        return min(actor.life_until, pacer_at + TICK_MS)
+        self.absorb_typist = actor.id
+        return min(timer_at, pacer_at + TICK_MS)
 
-    def forget_at(self) -> Ms:
-        """From when on the session may be dropped: idle, at rest, and its orders' memory over."""
+    def rests_at(self) -> Ms:
+        """From when on only orders have to be remembered (`relay.core.rest`): idle, and the pacer at rest.
+
+        Whoever was about to tell the platform something of it has given up by then.
+        """
         if self.stated is not _STOPPED or any(a.state is not _IDLE for a in self.actors):
             return NEVER
-        return max(pacing.rests_at(self.pacer), self.touched + self.timings.tombstone_ms)
+        return max(pacing.rests_at(self.pacer), self.touched + self.timings.request_timeout_ms)
 
     # Steps.
 
@@ -259,10 +259,11 @@ class Session:
                 self._join(REASON_OF[timer], due, changes)
 
     def _next_timer(self) -> tuple[Ms, Timer, Actor | None]:
+        """Of two at one instant the one whose actor's name comes first: who came to the session first is nobody's affair."""
         first = _NO_TIMER
         for actor in self.actors:
             due, timer = deadline(actor, self.timings)
-            if due < first[0]:
+            if due < first[0] or (due == first[0] and first[2] is not None and actor.id < first[2].id):
                 first = (due, timer, actor)
         return first
 

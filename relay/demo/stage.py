@@ -66,7 +66,7 @@ class Stage:
 
     async def _is_quiet(self) -> bool:
         now = self.now()
-        for session in self.relay.assembly.flow.sessions.all():
+        for session in self.relay.assembly.flow.sessions.awake():
             if session.stated is not Indicator.STOPPED or is_unsettled(session.pacer, now, session.reach):
                 return False
         await self.relay.assembly.outbox.flush()  # a fact on its way to the disk is neither here nor there

@@ -8,6 +8,8 @@ from relay.core.indicator import Address, Wish
 from relay.core.liveness import Liveness
 from relay.core.moments import Ms
 from relay.core.outcome import Outcome
+from relay.core.pacer import Reach, reach_of
+from relay.core.timings import Timings
 
 __all__ = ["Capabilities", "Gateway", "Health", "HealthState", "Hold", "Liveness"]
 
@@ -20,6 +22,16 @@ class Capabilities:
     can_stop: bool
     message_clears: bool
     honours_duration: bool = True
+
+    def reach(self, timings: Timings) -> Reach:
+        """That, with the mode the operator chose; where durations are not honoured, displays last as in `timings`."""
+        return reach_of(
+            timings.stop_mode,
+            shows_paused=self.shows_paused,
+            can_stop=self.can_stop,
+            message_clears=self.message_clears,
+            longest_ms=None if self.honours_duration else timings.duration_ms,
+        )
 
 
 class HealthState(StrEnum):

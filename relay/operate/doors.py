@@ -45,7 +45,7 @@ from relay.operate.audit import AuditDoors
 from relay.operate.endpoints import EndpointDoors
 from relay.operate.letters import LetterDoors
 from relay.operate.queries import rows_of
-from relay.operate.views import session_view
+from relay.operate.views import rest_view, session_view
 from relay.settings.models import Operations
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -162,18 +162,20 @@ class OperatorDoors:
         return reply(200, self._assembly.observer.tally.shown())
 
     async def _sessions(self, request: web.BaseRequest) -> web.Response:
-        flow = self._assembly.flow
-        now, limit = flow.world.now(), rows_of(request)
-        alive = flow.sessions.all()
-        return reply(200, {"alive": len(alive), "sessions": [session_view(s, now) for s in alive[:limit]]})
+        sessions, now, limit = self._assembly.flow.sessions, self._assembly.flow.world.now(), rows_of(request)
+        awake = [session_view(one, now) for one in sessions.awake()[:limit]]
+        at_rest = [rest_view(key, rest, now) for key, rest in sessions.resting.first(limit - len(awake))]
+        return reply(200, {"alive": len(sessions), "sessions": awake + at_rest})
 
     async def _session(self, what: str, _request: web.BaseRequest) -> web.Response:
         session_id = unquote(what)
         flow = self._assembly.flow
         for gateway in flow.platforms:
-            session = flow.sessions.get((gateway, session_id))
-            if session is not None:
+            key = (gateway, session_id)
+            if (session := flow.sessions.get(key)) is not None:
                 return reply(200, session_view(session, flow.world.now()))
+            if (rest := flow.sessions.resting.get(key)) is not None:
+                return reply(200, rest_view(key, rest, flow.world.now()))
         raise Rejected(404, "Not alive", "no live session has this id; /v1/audit?session= tells its past")
 
     async def _read_again(self, _: str, _request: web.BaseRequest) -> web.Response:

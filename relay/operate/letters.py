@@ -111,7 +111,7 @@ class LetterDoors:
         purged = await self._letters.purge_session(session, gateway)
         self._assembly.observer.tally.forget(session, gateway)
         keys = [(one, session) for one in platforms if gateway in (None, one)]
-        is_alive = any(self._assembly.flow.sessions.get(key) is not None for key in keys)
+        is_alive = any(key in self._assembly.flow.sessions for key in keys)
         return reply(200, purged_view(purged) | {"alive": is_alive})
 
     async def why(self, request: web.BaseRequest) -> web.Response:

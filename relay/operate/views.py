@@ -3,9 +3,12 @@
 from relay import wire
 from relay.core.actor import Actor
 from relay.core.endpoint import Circuit, Standing
+from relay.core.indicator import SessionKey
 from relay.core.moments import Ms, rfc3339
-from relay.core.pacer import standing
+from relay.core.pacer import Pacer, Reach, standing
+from relay.core.rest import Rest, actors_of
 from relay.core.session import Session
+from relay.core.timings import Timings
 from relay.core.why import Verdict
 from relay.outbox.rows import Attempt, AttemptRow, AuditRow, DeliveryRow, EndpointRow, Purged
 
@@ -30,6 +33,13 @@ def session_view(session: Session, now: Ms) -> dict[str, object]:
         "mutedBecause": pacer.mute_code if now < pacer.muted_until else None,
         "actors": [_actor_view(actor, now) for actor in session.actors],
     }
+
+
+def rest_view(key: SessionKey, rest: Rest, now: Ms) -> dict[str, object]:
+    """One at rest: the next activity would find it so, whatever its gateway's timings are."""
+    actors = actors_of(rest)
+    session = Session(key, rest.address, rest.source, Timings(), Reach(), Pacer(), actors=actors)
+    return session_view(session, now)
 
 
 def _actor_view(actor: Actor, now: Ms) -> dict[str, object]:

@@ -77,7 +77,7 @@ class Machine:
         """Serve every deadline before `end`."""
         now = self.session.touched
         while (due := self.session.next_deadline(now)) < end:
-            if due >= self.session.forget_at():
+            if due >= self.session.rests_at():
                 return
             now = due
             self.session.lapse(now, self.changes)

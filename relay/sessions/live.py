@@ -1,6 +1,7 @@
 """Sessions now alive, by id, and the one timer that serves them all.
 
-    arm(session) ─► wheel ─► one loop.call_at per tick ─► on_due(session, now) ─► armed again, or forgotten
+    arm(session) ─► wheel ─► one loop.call_at per tick ─► on_due(session, now) ─► armed again, or laid to rest
+                                                                   at rest ─► woken by an activity, or forgotten
 
 A keystroke moves a deadline later and never touches the wheel. A tick serves at most `SLICE` sessions or
 `SLICE_MS` at a time and then lets the loop turn, so that a herd of deadlines stalls nobody.
@@ -14,9 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from relay.core.deadlines import Wheel
 from relay.core.indicator import Indicator, SessionKey
 from relay.core.moments import Ms
+from relay.core.rest import rest_of
 from relay.core.session import Session
 from relay.core.timings import TICK_MS
 from relay.errors import Rejected
+from relay.sessions.resting import Resting
 
 log = logging.getLogger("relay.sessions")
 
@@ -24,6 +27,8 @@ SLICE = 2000
 SLICE_MS: Ms = 5
 CHUNK = 100
 """Sessions between two looks at the clock."""
+
+FORGET_EVERY_S = 1.0
 
 CAP_RETRY_S = 5.0
 
@@ -46,9 +51,11 @@ class LiveSessions:
         self._on_lag = on_lag or (lambda _: None)
         self._by_key: dict[SessionKey, Session] = {}
         self.get = self._by_key.get
-        """The live session of a key, or None; the dictionary's own method, since each event asks for it twice."""
+        """The session of a key, None if it is at rest or not alive; the dictionary's own method: each event asks twice."""
+        self.resting = Resting()
         self._wheel: Wheel[Session] = Wheel()
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._forgetting: asyncio.TimerHandle | asyncio.Handle | None = None
         self._loop = asyncio.get_running_loop()
         self._wheel.start(self._now())
         self.by_state: Counter[Indicator] = Counter()
@@ -56,27 +63,31 @@ class LiveSessions:
         """Of those alive, by the source that opened them."""
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self._by_key) + len(self.resting)
 
-    def all(self) -> list[Session]:
-        """Those alive now; a copy, so that it may be walked across an await."""
+    def __contains__(self, key: SessionKey) -> bool:
+        return key in self._by_key or key in self.resting
+
+    def awake(self) -> list[Session]:
+        """Those not at rest; a copy, so that it may be walked across an await."""
         return list(self._by_key.values())
 
     @property
     def room(self) -> int:
         """How many more sessions may be opened."""
-        return self._most - len(self._by_key)
+        return self._most - len(self)
 
     def add(self, session: Session) -> Session:
-        """Raises Rejected (429) at the cap; those alive go on."""
-        self.refuse_beyond(session.source, 1)
+        """Also one that was at rest, which it takes the place of. Raises Rejected (429) at the cap; those alive go on."""
+        if not self.resting.discard(session.key):
+            self.refuse_beyond(session.source, 1)
+            self.by_state[session.stated] += 1
+            self.by_source[session.source] += 1
         self._by_key[session.key] = session
-        self.by_state[session.stated] += 1
-        self.by_source[session.source] += 1
         return session
 
     def is_alive(self, session: Session) -> bool:
-        """False once it was forgotten, also if another of its key has come since."""
+        """False once it was laid to rest or given up, also if another of its key has come since."""
         return self._by_key.get(session.key) is session
 
     def refuse_beyond(self, source: str, count: int, where: Callable[[], Sequence[str]] = tuple) -> None:
@@ -104,9 +115,10 @@ class LiveSessions:
             self._timer = self._loop.call_at(self._next_tick_s(), self._tick)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._forgetting):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._forgetting = None
 
     def _now(self) -> Ms:
         return self._loop.time() * 1000
@@ -145,21 +157,42 @@ class LiveSessions:
 
     def _serve_one(self, session: Session, now: Ms) -> None:
         try:
-            if session.forget_at() <= now:
-                self._forget(session)
+            if session.rests_at() <= now:
+                self._lay_to_rest(session, now)
             else:
                 self._on_due(session, now)
                 self.arm(session, now)
         except Exception:  # one session's fault must not stop the timer of all others: it alone is given up
             log.exception("session given up", extra={"fields": {"session_id": session.key[1]}})
-            self._forget(session)
+            self._give_up(session)
 
-    def _forget(self, session: Session) -> None:
+    def _lay_to_rest(self, session: Session, now: Ms) -> None:
+        if self.is_alive(session):
+            self.resting.put(session.key, rest_of(session, now))
+            del self._by_key[session.key]
+            if self._forgetting is None:
+                self._forgetting = self._loop.call_later(FORGET_EVERY_S, self._forget)
+
+    def _give_up(self, session: Session) -> None:
         self._wheel.disarm(session)
         if self.is_alive(session):
             del self._by_key[session.key]
-            self.by_state[session.stated] -= 1
-            self.by_source[session.source] -= 1
+            self._discount(session.stated, session.source)
+
+    def _forget(self) -> None:
+        """A slice of those whose time is over; their clock is coarse, for nobody waits for it."""
+        sources = self.resting.forget(self._now(), most=SLICE)
+        for source in sources:
+            self._discount(Indicator.STOPPED, source)
+        self._forgetting = None
+        if len(sources) == SLICE:
+            self._forgetting = self._loop.call_soon(self._forget)
+        elif self.resting:
+            self._forgetting = self._loop.call_later(FORGET_EVERY_S, self._forget)
+
+    def _discount(self, stated: Indicator, source: str) -> None:
+        self.by_state[stated] -= 1
+        self.by_source[source] -= 1
 
 
 def _full(whose: str, most: int, setting: str, places: Sequence[str]) -> Rejected:

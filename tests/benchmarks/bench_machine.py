@@ -22,10 +22,12 @@ from relay.core.indicator import Address, SessionKey
 from relay.core.moments import Ms
 from relay.core.outcome import Shown
 from relay.core.pacer import Pacer, Reach
+from relay.core.rest import Rest, actors_of, rest_of
 from relay.core.session import Change, Session
 from relay.core.settling import send, settle
 from relay.core.timings import TICK_MS, Timings
 from relay.sessions.live import CHUNK, SLICE_MS
+from relay.sessions.resting import Resting
 
 SESSIONS = 200_000
 KEYS = 1_000_000
@@ -44,6 +46,8 @@ class Crowd:
 
     def __init__(self) -> None:
         self.timings = Timings()
+        self.reach = Reach()
+        self.resting = Resting()
         self.by_key: dict[SessionKey, Session] = {}
         self.wheel: Wheel[Session] = Wheel()
         self.changes: list[Change] = []
@@ -58,14 +62,19 @@ class Crowd:
     def key(self, activity: Activity, now: Ms) -> None:
         session = self.by_key.get((activity.gateway, activity.address.session_id))
         if session is None:
-            session = self.open(activity)
+            session = self.open(activity, now)
         if not session.absorb(activity, now):
             session.observe(activity, now, self.changes)
             self.look(session, now)
 
-    def open(self, activity: Activity) -> Session:
+    def open(self, activity: Activity, now: Ms) -> Session:
         key = (activity.gateway, activity.address.session_id)
-        session = Session(key, activity.address, activity.source, self.timings, Reach(), Pacer())
+        rest = self.resting.get(key) or Rest(activity.address, activity.source)
+        session = Session(
+            key, activity.address, rest.source, self.timings, self.reach, Pacer(), actors_of(rest)
+        )
+        session.touched = session.changed_at = now
+        self.resting.discard(key)
         self.by_key[key] = session
         return session
 
@@ -95,8 +104,12 @@ class Crowd:
         while (time.perf_counter() - began) * 1000 < SLICE_MS:
             due = self.wheel.take(now, most=CHUNK)
             for session in due:
-                session.lapse(now, self.changes)
-                self.look(session, now)
+                if session.rests_at() <= now:
+                    self.resting.put(session.key, rest_of(session, now))
+                    del self.by_key[session.key]
+                else:
+                    session.lapse(now, self.changes)
+                    self.look(session, now)
             if len(due) < CHUNK:
                 return True
         return False

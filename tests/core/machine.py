@@ -24,6 +24,7 @@ from relay.core.engagement import Reason
 from relay.core.indicator import Address, Cause, Indicator, Wish, stronger
 from relay.core.moments import NEVER, Ms
 from relay.core.pacer import Pacer, Reach
+from relay.core.rest import Rest, actors_of, rest_of
 from relay.core.session import Change, Session, Verdict
 from relay.core.timings import TICK_MS, Timings
 from tests.core.answers import Answer, script
@@ -49,6 +50,7 @@ class Machine:
     jitter: Callable[[], float] = lambda: 0.0
     now: Ms = 0.0
     session: Session | None = None
+    rest: Rest | None = None
     flight: Sent | None = None
     sent: list[Sent] = field(default_factory=list)
     diary: list[Entry] = field(default_factory=list)
@@ -138,7 +140,7 @@ class Machine:
         """The process dies; a new one starts at once, and knows when the old one was last alive."""
         self.run_until(self.now if at is None else at)
         self.gate_at_start = self.now + self.timings.request_timeout_ms + self.timings.min_interval_ms
-        self.session, self.flight, self.wheel = None, None, Wheel()
+        self.session, self.rest, self.flight, self.wheel = None, None, None, Wheel()
         self.wheel.start(self.now)
         self.life += 1
         self.diary.append(Crashed(self.now, self.gate_at_start))
@@ -192,22 +194,22 @@ class Machine:
 
     def _wake(self) -> Ms:
         if self.session is None:
-            return NEVER
+            return self.rest.until if self.rest else NEVER
         if self.ticks:
             return self.session.armed_tick * TICK_MS if self.session.armed_tick else NEVER
         return self.alarm
 
     def _look(self) -> None:
+        if self.session is None:
+            self.rest = None
+            return
         if self.ticks and not self.wheel.take(self.now, most=10):
             return
-        session = self.session
-        assert session is not None
-        changes: list[Change] = []
+        session, changes = self.session, list[Change]()
         session.lapse(self.now, changes)
         self._reconcile(changes)
-        assert self.session is None or self.alarm > self.now, (
-            f"would spin: woken at {self.alarm} to do nothing"
-        )
+        is_at_rest = self.rest is not None
+        assert is_at_rest or self.alarm > self.now, f"would spin: woken at {self.alarm} to do nothing"
 
     # Steps.
 
@@ -215,11 +217,18 @@ class Machine:
         if self.session is None:
             if self.sessions == 0:
                 self.wheel.start(self.now)
-            self.sessions += 1
-            pacer = Pacer(gate_at=self.gate_at_start)
+            self.sessions += self.rest is None
+            actors = actors_of(self.rest) if self.rest else []
             self.session = Session(
-                ("guest", ADDRESS.session_id), ADDRESS, "test", self.timings, self.reach, pacer
+                ("guest", ADDRESS.session_id),
+                ADDRESS,
+                "test",
+                self.timings,
+                self.reach,
+                Pacer(gate_at=self.gate_at_start),
+                actors=actors,
             )
+            self.rest = None
         return self.session
 
     def _reconcile(self, changes: list[Change]) -> None:
@@ -230,9 +239,9 @@ class Machine:
         known = len(self.diary)
         self.changes += [Told(change, self.life, self.sessions, may_send, known) for change in changes]
         self._tell(self.session)
-        if self.now >= self.session.forget_at():
+        if self.now >= self.session.rests_at():
             self.wheel.disarm(self.session)
-            self.session = None
+            self.rest, self.session = rest_of(self.session, self.now), None
             self.diary.append(Freed(self.now))
         else:
             self.alarm = self.session.next_deadline(self.now)

@@ -147,14 +147,14 @@ def whoever_begins_ends_what_is_displayed(patch: Patch) -> None:
 
 
 @planted
-def a_stopped_session_is_forgotten_with_its_gate(patch: Patch) -> None:
-    def forget_at(self: Session) -> Ms:
+def a_stopped_session_comes_to_rest_with_its_gate(patch: Patch) -> None:
+    def rests_at(self: Session) -> Ms:
         is_idle = all(a.state is State.IDLE for a in self.actors)
         return (
             self.touched if is_idle and self.pacer.in_flight is None and not self.pacer.owes_stop else NEVER
         )
 
-    patch.setattr(Session, "forget_at", forget_at)
+    patch.setattr(Session, "rests_at", rests_at)
 
 
 @planted

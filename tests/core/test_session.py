@@ -362,20 +362,68 @@ def test_a_drain_stops_what_is_shown_at_the_gate(reach: Reach, told: str) -> Non
     assert machine.session is None
 
 
-def test_an_ended_session_is_forgotten_a_tombstone_later() -> None:
+def test_an_ended_session_is_forgotten_a_tombstone_after_it_came_to_rest() -> None:
     machine = Machine()
     machine.keystroke(at=0)
-    machine.act(Kind.SESSION_ENDED, at=5000)
-    machine.run_until(64_900)
+    machine.act(Kind.SESSION_ENDED, at=5000)  # the stop is told at once, and its gate opens two seconds later
+    machine.run_until(6900)
     assert machine.session is not None
-    machine.run_until(65_200)
+    machine.run_until(7100)
     assert machine.session is None
+    machine.run_until(66_900)
+    assert machine.rest is not None
+    machine.run_until(67_200)
+    assert machine.rest is None
 
 
-def test_a_session_with_something_to_do_is_never_forgotten() -> None:
+def test_at_rest_an_order_is_remembered() -> None:
+    machine = Machine()
+    machine.act(Kind.KEYSTROKE, at=0, seq=7)
+    machine.act(Kind.MESSAGE_SENT, at=500, seq=8)
+    machine.run_until(30_000)
+    assert machine.session is None
+    assert machine.act(Kind.KEYSTROKE, at=30_000, seq=7) is Verdict.STALE
+    assert machine.act(Kind.KEYSTROKE, at=30_000, seq=9) is Verdict.APPLIED
+
+
+def test_at_rest_a_terminal_activity_still_outdates_what_is_older() -> None:
+    machine = Machine()
+    machine.act(Kind.MESSAGE_SENT, at=0, client_at=1000)
+    machine.run_until(30_000)
+    assert machine.session is None
+    assert machine.act(Kind.KEYSTROKE, at=30_000, client_at=999) is Verdict.STALE
+
+
+def test_at_rest_a_dead_thought_stays_dead_for_its_tombstone() -> None:
+    machine = Machine(Timings(thinking_life_ms=20_000))
+    machine.think("t1", at=0)
+    for at in range(5000, 20_000, 5000):
+        machine.act(Kind.HEARTBEAT, at=at, actor="bot", thinking_id="t1")
+    machine.run_until(50_000)
+    assert machine.session is None
+    assert machine.think("t1", at=50_000) is Verdict.EXHAUSTED_ID
+    assert machine.think("t2", at=50_100) is Verdict.APPLIED
+
+
+def test_of_two_timers_at_one_instant_the_order_is_the_same_whoever_came_first() -> None:
+    """Ben falls silent for good in the moment in which Ann's lease is lost."""
+
+    def states(first: str, second: str) -> list[str]:
+        machine = Machine()
+        for actor in (first, second):
+            machine.act(Kind.HEARTBEAT, at=0, actor=actor)  # an orphan: it is only known of
+        machine.think("t1", at=1000, actor="ann")
+        machine.keystroke(at=10_000, actor="ben")
+        machine.finish()
+        return machine.states()
+
+    assert states("ann", "ben") == states("ben", "ann")
+
+
+def test_a_session_with_something_to_do_never_comes_to_rest() -> None:
     one = session()
     one.observe(activity(Kind.KEYSTROKE), 0, [])
-    assert one.forget_at() == NEVER
+    assert one.rests_at() == NEVER
 
 
 def test_a_closing_session_comes_back_with_its_gate() -> None:

@@ -2,10 +2,11 @@
 
 import pytest
 
+from relay.core.activity import Kind
 from relay.core.indicator import Address
 from relay.observe.series import TOO_MANY
 from relay.sandbox.chaos import Forced
-from tests.flow.river import ADDRESS, River, river
+from tests.flow.river import ADDRESS, KEY, River, now_ms, river
 
 pytestmark = pytest.mark.looptime
 
@@ -50,3 +51,22 @@ async def test_a_circuit_that_is_open_is_told_to_the_trackers_as_the_reason_for_
             await it.wait(100)
         assert it.suppressed() == ["breaker_open"]
         assert len(it.arrivals()) == 5
+
+
+async def test_a_call_whose_session_came_to_rest_under_it_takes_no_mark_from_who_woke_it() -> None:
+    """As after a loop that stood still: the probe's deadline and the session's rest are then over at once."""
+    async with river(SLOW, rate_per_minute=60, burst=3) as it:
+        await it.wait(1000)
+        it.type()
+        await it.wait(50)  # it has its permit, and waits for its probe, which has the other
+        it.act(Kind.CLEARED)
+        first = it.flow.sessions.get(KEY)
+        assert first is not None
+        first.touched -= 10_000
+        it.flow.sessions.arm(first, now_ms())
+        await it.wait(50)
+        it.type()
+        assert not it.flow.sessions.is_alive(first)
+        assert it.arrivals() == []
+        await it.wait(2000)
+        assert [what for _, what in it.told()] == ["typing"]

@@ -431,3 +431,45 @@ async def test_with_the_circuit_open_an_order_is_refused_at_once_but_a_stop_is_s
             await it.order(Indicator.TYPING)
         assert now_ms() == began
         assert (await it.order(Indicator.STOPPED)).status == 200
+
+
+# At rest.
+
+
+async def test_a_session_that_was_at_rest_goes_on_in_order_and_for_who_opened_it() -> None:
+    async with river() as it:
+        it.type(seq=7)
+        await it.wait(100)
+        it.act(Kind.MESSAGE_SENT, seq=8)
+        await it.wait(20_000)
+        assert it.flow.sessions.get(KEY) is None
+        assert it.flow.accept([typed_by("bot", seq=7)]) == (0, 1)
+        assert it.flow.accept([typed_by("bot", seq=9)]) == (1, 0)
+        await it.wait(100)
+        assert [what for _, what in it.told()] == ["typing", "typing_stopped", "typing"]
+        session = it.flow.sessions.get(KEY)
+        assert session is not None
+        assert session.source == "desk"
+
+
+async def test_a_session_may_wake_at_another_address_and_the_first_is_forgotten() -> None:
+    async with river() as it:
+        it.type()
+        await it.wait(20_000)
+        assert it.flow.sessions.get(KEY) is None
+        it.type(address=ADDRESS._replace(guest_id="guest-18"))
+        await it.wait(100)
+        assert [arrival.guest_id for arrival in it.arrivals()][-1] == "guest-18"
+
+
+async def test_waking_is_no_way_to_an_address_that_is_not_one() -> None:
+    async with river() as it:
+        it.type()
+        await it.wait(20_000)
+        with pytest.raises(Rejected, match="guestId"):
+            it.type(address=ADDRESS._replace(guest_id=None))
+        assert KEY in it.flow.sessions
+
+
+def typed_by(source: str, seq: int) -> Activity:
+    return Activity("guest", ADDRESS, source, "agent-7", Kind.KEYSTROKE, seq=seq)

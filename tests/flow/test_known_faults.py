@@ -74,7 +74,7 @@ async def test_keystrokes_that_are_not_sent_leave_nothing_behind() -> None:
             for _ in range(500):
                 it.type()
             await it.wait(100)
-        (session,) = it.flow.sessions.all()
+        (session,) = it.flow.sessions.awake()
         assert len(session.actors) == 1
         assert len(it.broadcasts()) <= 2
         assert len(asyncio.all_tasks()) < 30

@@ -1,7 +1,8 @@
 from typing import Any
 
 from relay.core.activity import Kind
-from relay.operate.views import session_view
+from relay.core.rest import rest_of
+from relay.operate.views import rest_view, session_view
 from tests.operate.house import SESSION, House
 
 
@@ -33,6 +34,22 @@ async def test_what_is_over_is_null_and_not_a_negative_span(house: House) -> Non
     assert session is not None
     view = session_view(session, flow.world.now() + 60_000)
     assert (view["shown"], view["visibleForMs"], view["gateOpensInMs"]) == (None, None, None)
+
+
+async def test_a_session_at_rest_is_shown_as_what_it_is(house: House) -> None:
+    house.type()
+    await house.audited(1)
+    flow = house.assembly.flow
+    session = flow.sessions.get(("guest", SESSION))
+    assert session is not None
+    rest = rest_of(session, flow.world.now())
+    view = rest_view(session.key, rest, flow.world.now())
+    live = session_view(session, flow.world.now())
+    assert view.keys() == live.keys()
+    assert [view[name] for name in ("gateway", "sessionId", "guestId")] == [
+        live[name] for name in ("gateway", "sessionId", "guestId")
+    ]
+    assert (view["state"], view["standing"], view["shown"]) == ("typing_stopped", "OFF.o", None)
 
 
 async def test_a_refused_session_says_why_it_is_left_alone(house: House) -> None:

@@ -12,9 +12,12 @@ from relay.core.pacer import Pacer, Reach
 from relay.core.session import Session
 from relay.core.timings import TICK_MS, Timings
 from relay.errors import Rejected
-from relay.sessions.live import LiveSessions
+from relay.sessions.live import FORGET_EVERY_S, LiveSessions
 
 pytestmark = pytest.mark.looptime
+
+REMEMBERED_S = (Timings().request_timeout_ms + Timings().tombstone_ms) / 1000 + FORGET_EVERY_S + 0.1
+"""Of a session in which nothing ever happened: until it is at rest, and then a tombstone."""
 
 
 def now_ms() -> Ms:
@@ -155,6 +158,50 @@ async def test_a_session_forgotten_while_it_was_armed_again_disturbs_nobody() ->
     assert sessions.by_state[Indicator.STOPPED] == 1
 
 
+async def test_a_session_at_rest_is_still_alive_until_its_tombstone_is_over() -> None:
+    sessions = alive(of_source={"desk": 1})
+    one = sessions.add(session())
+    type_in(sessions, one)
+    await asyncio.sleep(20)  # typed, paused, stopped
+    assert sessions.get(one.key) is None
+    assert one.key in sessions
+    assert sessions.awake() == []
+    assert (len(sessions), sessions.by_state[Indicator.STOPPED], sessions.by_source["desk"]) == (1, 1, 1)
+    await asyncio.sleep(REMEMBERED_S)
+    assert one.key not in sessions
+    assert (len(sessions), +sessions.by_state, +sessions.by_source) == (0, {}, {})
+
+
+async def test_a_session_that_wakes_is_no_new_one_to_any_cap() -> None:
+    sessions = alive(most=1, of_source={"desk": 1})
+    type_in(sessions, sessions.add(session()))
+    await asyncio.sleep(20)
+    again = sessions.add(session())
+    assert sessions.awake() == [again]
+    assert (len(sessions), sessions.room, sessions.by_source["desk"]) == (1, 0, 1)
+    with pytest.raises(Rejected):
+        sessions.add(session(1))
+
+
+async def test_a_herd_at_rest_is_forgotten_in_slices_and_whole() -> None:
+    sessions = alive(most=10_000)
+    for number in range(5000):
+        sessions.arm(sessions.add(session(number)), now_ms())
+    await asyncio.sleep(REMEMBERED_S)
+    assert len(sessions) == 0
+    assert not +sessions.by_source
+
+
+async def test_one_given_up_meanwhile_is_not_laid_to_rest() -> None:
+    """The same key may be another's by then."""
+    sessions = alive()
+    one, other = sessions.add(session()), session()
+    sessions.arm(one, now_ms())
+    sessions.add(other)
+    await asyncio.sleep(10)
+    assert sessions.get(one.key) is other
+
+
 async def test_the_count_by_state_follows_the_sessions() -> None:
     sessions = alive()
     one = sessions.add(session())
@@ -186,6 +233,6 @@ async def test_at_its_cap_a_source_is_refused_and_the_others_are_not() -> None:
 async def test_a_source_gets_its_room_back_when_a_session_is_forgotten() -> None:
     sessions = alive(of_source={"desk": 1})
     sessions.arm(sessions.add(session(0)), now_ms())
-    await asyncio.sleep(Timings().tombstone_ms / 1000 + 1)
+    await asyncio.sleep(REMEMBERED_S)
     assert len(sessions) == 0
     sessions.add(session(1))
