@@ -129,7 +129,7 @@ async def start(
         await assembly.close()
         raise
     lag.start()
-    _settle_memory()
+    settle_memory()
     if credentials.is_open:
         log.warning("no source is configured: every caller on this machine may post, and none from elsewhere")
     return Relay(settings, assembly, doors, lag, *sites, reloader)
@@ -199,7 +199,7 @@ def _parts(
     return callers, level, trackers
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """What was built for the process's life is taken out of every later collection: a full one stalls the loop."""
     gc.collect()
     gc.freeze()

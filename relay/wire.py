@@ -27,6 +27,11 @@ def dumps(value: Json) -> bytes:
     return orjson.dumps(value)
 
 
+def dumps_to_keep(value: Json) -> bytes:
+    """As `dumps`, in no more memory than it needs: orjson (3.13) hands out 4 KiB, whatever is in them."""
+    return memoryview(orjson.dumps(value)).tobytes()
+
+
 def dumps_pretty(value: Json) -> bytes:
     """For people: two spaces, one item a line."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

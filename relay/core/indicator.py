@@ -1,6 +1,5 @@
 """What a guest may be shown, why the platform is told, and which telling gives way when the budget is short."""
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -43,9 +42,12 @@ class Rank(IntEnum):
     PAUSE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """One indicator to show now. Built when a permit is in hand, never stored for later."""
+class Wish(NamedTuple):
+    """One indicator to show now. Built when a permit is in hand, never stored for later.
+
+    A named tuple: it is built at every look at a session that has something to tell, for half of a frozen dataclass's
+    price.
+    """
 
     indicator: Indicator
     duration_ms: int

@@ -36,8 +36,8 @@ class Rest(NamedTuple):
 
 def rest_of(session: Session, now: Ms) -> Rest:
     """Call it at `rests_at` or later; orders are remembered for a tombstone from then on."""
-    actors = tuple(_remembered(actor, now) for actor in session.actors if _has_order(actor))
-    return Rest(session.address, session.source, now + session.timings.tombstone_ms, actors)
+    actors = [_remembered(actor, now) for actor in session.actors if _has_order(actor)]
+    return Rest(session.address, session.source, now + session.timings.tombstone_ms, tuple(actors))
 
 
 def actors_of(rest: Rest) -> list[Actor]:

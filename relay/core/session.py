@@ -198,8 +198,11 @@ class Session:
 
         Whoever was about to tell the platform something of it has given up by then.
         """
-        if self.stated is not _STOPPED or any(a.state is not _IDLE for a in self.actors):
+        if self.stated is not _STOPPED:
             return NEVER
+        for actor in self.actors:
+            if actor.state is not _IDLE:
+                return NEVER
         return max(pacing.rests_at(self.pacer), self.touched + self.timings.request_timeout_ms)
 
     # Steps.

@@ -64,12 +64,12 @@ class Resting:
 
 def _packed(rest: Rest) -> bytes:
     actors = [tuple(actor) for actor in rest.actors]
-    return wire.dumps((tuple(rest.address), rest.source, rest.until, actors))
+    return wire.dumps_to_keep((tuple(rest.address), rest.source, rest.until, actors))
 
 
 def _unpacked(packed: bytes) -> Rest:
     address, source, until, actors = wire.loads(packed)
-    return Rest(Address(*address), source, until, tuple(_remembered(*actor) for actor in actors))
+    return Rest(Address(*address), source, until, tuple([_remembered(*actor) for actor in actors]))
 
 
 def _remembered(*fields: Any) -> Remembered:  # as `_packed` wrote them

@@ -1,6 +1,7 @@
 """What is packed comes out as it went in, and is forgotten when its time is over."""
 
 import gc
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -67,6 +68,21 @@ def test_the_sources_of_the_forgotten_are_told() -> None:
     for number, source in enumerate(("desk", "bot", "desk")):
         resting.put(("a", f"{number}"), rest(1.0, source))
     assert sorted(resting.forget(1.0, most=10)) == ["bot", "desk", "desk"]
+
+
+def test_one_at_rest_takes_less_than_600_bytes() -> None:
+    """It took four kilobytes: the encoder hands out a whole page, whatever it writes into it."""
+    resting = Resting()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(5000):
+            key = ("guest", f"00000000-0000-4000-8000-{number:012x}")
+            resting.put(key, Rest(Address(key[1], f"guest-{number}"), "desk", 1.0))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / 5000 < 600
 
 
 def test_the_collector_has_nothing_to_look_at() -> None:
