@@ -136,7 +136,7 @@ class Session:
         if activity.kind is _SENT and activity.is_public and self.reach.message_clears:
             pacing.cleared_by_platform(
                 self.pacer, now
-            )  # also by a message that comes late, or from one too many
+            )  # also by one that comes late, or of an actor too many
         actor = self._actor(activity.actor, now)
         if actor is None:
             return Verdict.TOO_MANY_ACTORS
