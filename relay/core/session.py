@@ -133,10 +133,9 @@ class Session:
         """Apply one activity; state changes it (or timers due before it) made are appended to `changes`."""
         self.catch_up()
         self._lapse(now, changes, is_inclusive=False)
+        # Also by a message that comes late, or from an actor too many.
         if activity.kind is _SENT and activity.is_public and self.reach.message_clears:
-            pacing.cleared_by_platform(
-                self.pacer, now
-            )  # also by one that comes late, or of an actor too many
+            pacing.cleared_by_platform(self.pacer, now)
         actor = self._actor(activity.actor, now)
         if actor is None:
             return Verdict.TOO_MANY_ACTORS
