@@ -43,6 +43,13 @@ class Rates:
         """How long a stream is to wait before its next frame, which costs one event until more are found in it."""
         return max(wait_ms(self._events, 1, now), wait_ms(self._bytes, size_bytes, now))
 
+    def is_frame_taken(self, size_bytes: int, now: Ms) -> bool:
+        """True if it need not wait; then it is booked."""
+        if wait_ms(self._bytes, size_bytes, now) or taken(self._events, 1, now):
+            return False
+        take(self._bytes, size_bytes, now)
+        return True
+
     def book_frame(self, size_bytes: int, now: Ms) -> None:
         take(self._bytes, size_bytes, now)
         take(self._events, 1, now)

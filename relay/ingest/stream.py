@@ -4,9 +4,9 @@
                  │                  └─ refused ─► {"error": problem, "frame": k}, and the stream goes on
                  └ not yet: nothing more is read, and TCP tells the caller so; a pong now and then says we live
 
-One task reads, takes and answers, one frame after the other. So a stream's work is bounded by its own pace, and what it
-holds by one frame and what aiohttp reads ahead (half a megabyte at most, then it stops reading). Another keeps: acks that
-are due, pings, and the end of a caller that answers none.
+One task reads, takes and answers, one frame after the other; frames that have come together and are in order are taken
+together. So a stream's work is bounded by its own pace, and what it holds by what aiohttp reads ahead (half a megabyte
+at most, then it stops reading). Another keeps: acks that are due, pings, and the end of a caller that answers none.
 """
 
 import asyncio
@@ -18,15 +18,13 @@ from typing import Literal
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from relay import wire
-from relay.core.activity import Activity
 from relay.errors import Rejected, Unavailable
+from relay.ingest.ahead import plain_frames
 from relay.ingest.answers import document
-from relay.ingest.carried import Carried, Carry
 from relay.ingest.credentials import Caller
-from relay.ingest.events import EventReader
-from relay.ingest.intake import Intake, Taken, ids_of
+from relay.ingest.intake import Taken
 from relay.ingest.turns import Turn, Turns
-from relay.observe.metrics import Tally
+from relay.ingest.workshop import Load, Workshop
 
 ACK_EVENTS = 100
 ACK_S = 1.0
@@ -66,17 +64,6 @@ _WORDS: dict[End, tuple[WSCloseCode, bytes]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What all streams work with."""
-
-    intake: Intake
-    reader: EventReader
-    carried: Carried
-    frames: Tally
-    errors: Tally
-
-
 @dataclass(slots=True, eq=False)
 class Stream:
     """One open socket. `run` it; `end` may be called meanwhile, from another task."""
@@ -86,7 +73,7 @@ class Stream:
     """Where each frame waits for its turn, one after the other."""
     socket: Socket
     workshop: Workshop
-    load: dict[Carry, Activity] = field(default_factory=dict)
+    load: Load = field(default_factory=dict)
     why: End = End.CALLER
     _taken: int = 0
     _acked: int = 0
@@ -190,12 +177,40 @@ class Stream:
     # Taking.
 
     async def _take(self, frame: bytes | str) -> None:
+        """It, and the plain ones that have come with it."""
+        await self._wait_for_its_turn(len(frame))
+        if self.socket.closed:
+            return  # while it waited: whoever sent it may no longer, and was never told that it was taken
+        if isinstance(frame, bytes) and (others := await self._come_with(frame)):
+            await self._take_all([frame, *others])
+        else:
+            await self._take_alone(frame)
+
+    async def _come_with(self, frame: bytes) -> list[bytes]:
+        """What a ticket sends waits in two lines, and is what one person types: it comes by itself."""
+        if len(self.lines) > 1 or frame[:1] != b"{":
+            return []
+        most = min(TURN_EVENTS - self._since_turn, ACK_EVENTS - (self._taken - self._acked)) - 1
+        others = await plain_frames(self.socket, most, self.lines[0].is_taken)
+        self._since_turn += len(others)
+        return others
+
+    async def _take_all(self, frames: list[bytes]) -> None:
+        try:
+            told = self.workshop.plain_frames(frames, self.caller, self.load)
+        except (Rejected, Unavailable):  # one of them is, and none was applied: each is told its own answer
+            for frame in frames:
+                if not self.socket.closed:
+                    await self._take_alone(frame)
+        else:
+            self.workshop.frames.value += len(frames)
+            self._frames += len(frames)
+            self._count(told)
+
+    async def _take_alone(self, frame: bytes | str) -> None:
         self._frames += 1
         self.workshop.frames.value += 1
         try:
-            await self._wait_for_its_turn(len(frame))
-            if self.socket.closed:
-                return  # while it waited: whoever sent it may no longer, and was never told that it was taken
             self._count(self._applied(frame))
         except (Rejected, Unavailable) as why:
             self.workshop.errors.value += 1
@@ -232,21 +247,12 @@ class Stream:
             raise Rejected(
                 415, "Unsupported frame", "text frames are wanted: an event, or an array of events"
             )
-        intake, shop = self.workshop.intake, self.workshop
-        if not frame.lstrip().startswith(b"["):
-            event = shop.reader.one(frame)
-            activity = intake.activity(self.caller, event)
-            told = intake.one(activity, event.get("id"))
-            shop.carried.note(self.load, (activity,))
-            return told
-        events = shop.reader.array(frame)
-        activities = intake.activities(self.caller, events)
+        return self.workshop.frame(frame, self.caller, self.load, self._book_array)
+
+    def _book_array(self, events: int) -> None:
         for turns in self.lines:
-            turns.book_events(max(0, len(events) - 1))
-        told = intake.all(self.caller.source, activities, ids_of(events))
-        shop.carried.note(self.load, activities)
-        self._since_turn += len(events)
-        return told
+            turns.book_events(max(0, events - 1))
+        self._since_turn += events
 
     # Answering.
 

@@ -22,8 +22,9 @@ from relay.ingest.credentials import WRITE, Caller, Credentials
 from relay.ingest.events import EventReader
 from relay.ingest.intake import Beyond, Intake
 from relay.ingest.shares import Share
-from relay.ingest.stream import GRACE_S, End, Socket, Stream, Workshop
+from relay.ingest.stream import GRACE_S, End, Socket, Stream
 from relay.ingest.turns import Turns
+from relay.ingest.workshop import Workshop
 from relay.observe.metrics import Metrics
 from relay.observe.series import STREAM_ENDS, STREAM_ERRORS, STREAM_FRAMES, STREAMS
 from relay.settings.models import Server

@@ -33,10 +33,7 @@ class Turns:
 
     def is_taken(self, size_bytes: int) -> bool:
         """True if a frame of this size may pass now; then it is booked. Else `join` the line."""
-        if self._line or self._wait_ms(size_bytes):
-            return False
-        self._rates.book_frame(size_bytes, self._now())
-        return True
+        return not self._line and self._rates.is_frame_taken(size_bytes, self._now())
 
     def join(self, size_bytes: int) -> Turn:
         """A future that is done when the frame may pass, booked by then; `leave` it, whatever comes of it."""

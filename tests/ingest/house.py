@@ -67,6 +67,8 @@ class House:
     taken: list[Activity] = field(default_factory=list)
     ordered: list[BroadcastRequest] = field(default_factory=list)
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
+    accepted_at_once: int = 0
+    """The most that were applied in one go."""
     refuses: Rejected | Unavailable | None = None
     on_broadcast: Callable[[BroadcastRequest], Awaitable[BroadcastResult]] | None = None
     now: Ms = 0
@@ -86,6 +88,7 @@ class House:
         if self.refuses is not None:
             raise self.refuses
         self.taken.extend(activities)
+        self.accepted_at_once = max(self.accepted_at_once, len(activities))
         for one in activities:
             key = (one.gateway, one.address.session_id)
             if key not in self.sessions:

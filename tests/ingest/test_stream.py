@@ -95,6 +95,46 @@ async def test_a_duplicate_is_acknowledged_and_has_no_effect() -> None:
         await stream.close()
 
 
+@pytest.mark.looptime
+@pytest.mark.parametrize("refused", [0, 4, 9])
+async def test_of_frames_that_come_together_each_has_its_own_answer(refused: int) -> None:
+    async with opened() as house:
+        stream = await house.stream()
+        events: list[object] = [EVENT | {"seq": number} for number in range(10)]
+        events[refused] = EVENT | {"seq": -1}
+        await send(stream, *events)
+        error = (await said(stream))["error"]
+        assert (error["status"], error["frame"]) == (422, refused + 1)
+        assert await said(stream) == {"ack": 9}
+        assert [one.seq for one in house.taken] == [number for number in range(10) if number != refused]
+        assert house.counted('relay_stream_frames_total{source="crm"}') == 10
+        assert house.counted('relay_stream_errors_total{source="crm"}') == 1
+        await stream.close()
+
+
+@pytest.mark.looptime
+async def test_frames_that_come_together_are_taken_together() -> None:
+    async with opened() as house:
+        stream = await house.stream()
+        await send(stream, *([EVENT] * 50))
+        assert await said(stream) == {"ack": 50}
+        assert len(house.taken) == 50
+        assert house.accepted_at_once > 1
+        await stream.close()
+
+
+@pytest.mark.looptime
+async def test_of_frames_that_come_together_none_is_taken_before_its_turn() -> None:
+    async with opened(
+        settings(sources={"crm": {"keys": [key_settings(sure())], "events_per_s": 5}})
+    ) as house:
+        stream = await house.stream()
+        await send(stream, *([EVENT] * 30))
+        assert await said(stream) == {"ack": 10}  # two seconds' worth at once, and then no more
+        assert len(house.taken) == 10
+        await stream.close()
+
+
 BAD: list[tuple[bytes, int]] = [
     (b"{", 400),
     (b"", 400),
