@@ -7,6 +7,7 @@ queue tells what is in it, and aiohttp offers none (hence its pin); what is no p
 """
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -15,14 +16,19 @@ _TEXT = WSMsgType.TEXT
 
 
 async def plain_frames(
-    socket: web.WebSocketResponse[Any], most: int, may_pass: Callable[[int], bool]
+    socket: web.WebSocketResponse[Any], most: int, passing: Callable[[list[int]], int]
 ) -> list[bytes]:
-    """Up to so many text frames of one object each, without waiting; `may_pass(size)` books those it lets pass."""
-    waiting: Any = socket._reader._buffer  # type: ignore[union-attr] # noqa: SLF001 - there is no other way to see it
-    frames: list[bytes] = []
-    while waiting and len(frames) < most:
-        message, size_bytes = waiting[0]
-        if message.type is not _TEXT or message.data[:1] != b"{" or not may_pass(size_bytes):
+    """Up to so many text frames of one object each, without waiting.
+
+    `passing` is told the sizes of those there are, and books and tells how many of the first may pass.
+    """
+    queue: Any = socket._reader  # noqa: SLF001 - there is no other way to see what has come
+    sizes: list[int] = []
+    for message, size_bytes in islice(queue._buffer, max(0, most)):  # noqa: SLF001 - likewise
+        if message.type is not _TEXT or message.data[:1] != b"{":
             break
-        frames.append((await socket.receive()).data)
-    return frames
+        sizes.append(size_bytes)
+    if not sizes:
+        return []
+    # Not by `receive`: it looks at much else first, which nothing can have changed since the frame before these.
+    return [(await queue.read()).data for _ in range(passing(sizes))]

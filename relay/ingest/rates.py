@@ -43,9 +43,9 @@ class Rates:
         """How long a stream is to wait before its next frame, which costs one event until more are found in it."""
         return max(wait_ms(self._events, 1, now), wait_ms(self._bytes, size_bytes, now))
 
-    def is_frame_taken(self, size_bytes: int, now: Ms) -> bool:
-        """True if it need not wait; then it is booked."""
-        if wait_ms(self._bytes, size_bytes, now) or taken(self._events, 1, now):
+    def are_frames_taken(self, count: int, size_bytes: int, now: Ms) -> bool:
+        """True if none of so many frames need wait; then they are booked."""
+        if wait_ms(self._bytes, size_bytes, now) or taken(self._events, count, now):
             return False
         take(self._bytes, size_bytes, now)
         return True

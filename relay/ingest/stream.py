@@ -191,7 +191,7 @@ class Stream:
         if len(self.lines) > 1 or frame[:1] != b"{":
             return []
         most = min(TURN_EVENTS - self._since_turn, ACK_EVENTS - (self._taken - self._acked)) - 1
-        others = await plain_frames(self.socket, most, self.lines[0].is_taken)
+        others = await plain_frames(self.socket, most, self.lines[0].passing)
         self._since_turn += len(others)
         return others
 

@@ -9,7 +9,7 @@ at 50 frames a second took a third of a processor for that, and no order.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from relay.core.moments import Ms
 from relay.ingest.rates import Rates
@@ -33,7 +33,16 @@ class Turns:
 
     def is_taken(self, size_bytes: int) -> bool:
         """True if a frame of this size may pass now; then it is booked. Else `join` the line."""
-        return not self._line and self._rates.is_frame_taken(size_bytes, self._now())
+        return not self._line and self._rates.are_frames_taken(1, size_bytes, self._now())
+
+    def passing(self, sizes_bytes: Sequence[int]) -> int:
+        """How many of the first of these frames may pass now; they are booked."""
+        if not self._line and self._rates.are_frames_taken(len(sizes_bytes), sum(sizes_bytes), self._now()):
+            return len(sizes_bytes)
+        count = 0
+        while count < len(sizes_bytes) and self.is_taken(sizes_bytes[count]):
+            count += 1
+        return count
 
     def join(self, size_bytes: int) -> Turn:
         """A future that is done when the frame may pass, booked by then; `leave` it, whatever comes of it."""
