@@ -30,7 +30,7 @@ HANDSHAKE = (
 UNMETERED = {"keys": [key_settings(sure())], "events_per_s": 10_000_000, "requests_per_s": 1_000_000}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Frame:
     """Its bytes; how many events are in it, None where nobody can say; whether the stream is over with it.
 
@@ -42,6 +42,10 @@ class Frame:
     is_error: bool = False
     ends: bool = False
     is_whole: bool = True
+
+    def __repr__(self) -> str:
+        shown = self.sent if len(self.sent) < 300 else self.sent[:20] + b"..."
+        return f"Frame({shown!r}, {self.events}, is_error={self.is_error}, is_whole={self.is_whole})"
 
 
 def raw(opcode: int, payload: bytes, *, mask: bytes | None = bytes(4), first: int = 0x80) -> bytes:
@@ -139,12 +143,16 @@ async def talked(house: House, frames: list[Frame], piece: int) -> bytes:
             assert head.startswith(b"HTTP/1.1 101")
             sent = b"".join(frame.sent for frame in frames) + raw(CLOSE, b"\x03\xe8")
             for start in range(0, len(sent), piece):
+                if reader.at_eof():
+                    break  # the rest would be said to nobody
                 writer.write(sent[start : start + piece])
                 await asyncio.sleep(0)
             if not all(frame.is_whole for frame in frames):
                 writer.write_eof()
             return await reader.read()
-    except ConnectionError:
+    except TimeoutError:  # an OSError too
+        raise
+    except OSError:
         return b""  # it has hung up on what was no frame at all
     finally:
         writer.close()
