@@ -216,7 +216,7 @@ class Reading:
         if session is None or kind is _THINKING:
             return None
         address = session.address
-        if address[1:] != (event.get("guestId"), None, None):
+        if address.guest_id != event.get("guestId") or address.communication_id or address.agent_user_id:
             return None
         actor = event.get("actor")
         name = source if actor is None else actor_key(actor)

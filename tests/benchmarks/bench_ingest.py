@@ -10,7 +10,9 @@ outbox is open, a platform shows what it is told. 50 keep-alive connections from
     signed   single keystrokes of a source that signs
     stream   such keystrokes over WebSockets, a frame each
 
-The goals are about ratios within a round: absolute figures move by half with the machine's other work.
+The goals are about ratios within a round: absolute figures move by half with the machine's other work. A batch and a
+stream are held against single events that just meet their own goal, which is 0.80 of bare: cheaper single events must not
+make those look dearer. What they are against our own single events is told beside it.
 """
 
 import argparse
@@ -82,13 +84,17 @@ class Result:
     batch_cpu_us: float
     """Of the server, for each event."""
     batch_ratio: float
-    """Events in batches against events one by one."""
+    """Events in batches against events one by one that just meet their goal."""
+    batch_own: float
+    """And against ours."""
     signed_ratio: float
     """Signed requests against bare ones."""
     frames_s: float
     frame_cpu_us: float
     stream_ratio: float
-    """Frames against events one by one."""
+    """Frames against events one by one that just meet their goal."""
+    stream_own: float
+    """And against ours."""
     observed_ratio: float
     """Requests per second with what the relay counts and logs against without."""
 
@@ -281,17 +287,20 @@ async def _measure(ports: Ports, key: str, pid: int) -> Result:
         ours_cpu_us=statistics.median(cpu for _, cpu in ours),
         batch_events_s=statistics.median(rps for rps, _ in batched) * BATCH,
         batch_cpu_us=statistics.median(cpu for _, cpu in batched) / BATCH,
-        batch_ratio=statistics.median(
-            many[0] * BATCH / one[0] for many, one in zip(batched, ours, strict=True)
-        ),
-        signed_ratio=statistics.median(one[0] / base[0] for one, base in zip(proven, bare, strict=True)),
+        batch_ratio=_ratio(batched, bare) * BATCH / GOAL_SINGLE,
+        batch_own=_ratio(batched, ours) * BATCH,
+        signed_ratio=_ratio(proven, bare),
         frames_s=statistics.median(rps for rps, _ in streamed),
         frame_cpu_us=statistics.median(cpu for _, cpu in streamed),
-        stream_ratio=statistics.median(many[0] / one[0] for many, one in zip(streamed, ours, strict=True)),
-        observed_ratio=statistics.median(
-            our[0] / without[0] for our, without in zip(ours, blind, strict=True)
-        ),
+        stream_ratio=_ratio(streamed, bare) / GOAL_SINGLE,
+        stream_own=_ratio(streamed, ours),
+        observed_ratio=_ratio(ours, blind),
     )
+
+
+def _ratio(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> float:
+    """Of answers per second, within each round; the median."""
+    return statistics.median(one[0] / other[0] for one, other in zip(some, others, strict=True))
 
 
 async def _run(folder: Path) -> Result:
@@ -345,10 +354,14 @@ def main() -> int:
     print(
         f"batch     {got.batch_events_s:10,.0f} events/s    {got.batch_cpu_us:6.1f} us CPU each, goal {GOAL_BATCH_EVENTS_S:,}"
     )
-    print(f"ratio     {got.batch_ratio:10.1f} x one by one, goal {GOAL_BATCH}")
+    print(
+        f"ratio     {got.batch_ratio:10.1f} x one by one, goal {GOAL_BATCH} ({got.batch_own:.1f} x our own)"
+    )
     print(f"signed    {got.signed_ratio:10.2f} of bare, goal {GOAL_SIGNED}")
     print(f"stream    {got.frames_s:10,.0f} frames/s    {got.frame_cpu_us:6.1f} us CPU each")
-    print(f"ratio     {got.stream_ratio:10.1f} x one by one, goal {GOAL_STREAM}")
+    print(
+        f"ratio     {got.stream_ratio:10.1f} x one by one, goal {GOAL_STREAM} ({got.stream_own:.1f} x our own)"
+    )
     return 1 if options.check and not got.is_met else 0
 
 
