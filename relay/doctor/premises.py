@@ -14,6 +14,9 @@ from relay.settings.models import Settings
 FEW_FILES = 4096
 """Four fifths of the limit are callers' connections; a desktop each, or a stream each, is soon a thousand."""
 
+SHORTEST_LEASE_MS = 11_000
+"""Two heartbeats of our own client (`relay.client.runs`), and a second for their way."""
+
 EARLIEST: UnixMs = 1_764_000_000_000
 """November 2025. A machine that believes it is earlier has lost its clock's battery."""
 
@@ -36,6 +39,18 @@ def usable(settings: Settings) -> Iterator[Finding]:
             "no endpoint is configured: events are told to nobody",
             "set WEBHOOK_URL, or [endpoints.NAME]",
         )
+
+
+def leases(settings: Settings) -> Iterator[Finding]:
+    """Whether bots can keep their leases though a heartbeat is lost."""
+    for gateway in settings.gateways:
+        lease_ms = settings.timings_of(gateway).thinking_lease_ms
+        if lease_ms < SHORTEST_LEASE_MS:
+            yield warn(
+                f"gateway {gateway}",
+                f"thinking_lease_ms = {lease_ms}: of a bot that beats every 5 s, as ours do, no beat may be late",
+                f"set it to {SHORTEST_LEASE_MS} or more, unless your bots beat more often",
+            )
 
 
 def parser() -> Finding:

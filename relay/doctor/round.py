@@ -17,6 +17,7 @@ def offline(
 ) -> Iterator[Finding]:
     """In the order an operator would mend it. Nothing is asked of anybody but our own ports."""
     yield from premises.usable(settings)
+    yield from premises.leases(settings)
     yield from premises.names(environ)
     yield premises.parser()
     yield premises.files()

@@ -22,6 +22,15 @@ def test_settings_that_tell_nobody_are_doubtful() -> None:
     assert [each.level for each in found] == [Level.OK, Level.WARN]
 
 
+@pytest.mark.parametrize(("lease_ms", "warned"), [(5000, 1), (10_999, 1), (11_000, 0), (15_000, 0)])
+def test_a_lease_that_two_heartbeats_cannot_keep_is_doubtful(lease_ms: int, warned: int) -> None:
+    known = {"client_id": "i", "client_secret": "s", "base_url": "http://127.0.0.1:1"}
+    told = {"gateways": {"guest": known}, "typing": {"thinking_lease_ms": lease_ms}}
+    found = list(premises.leases(Settings.model_validate(told)))
+    assert [each.level for each in found] == [Level.WARN] * warned
+    assert all("gateway guest" in each.about and each.fix for each in found)
+
+
 def test_a_name_nobody_reads_is_told_its_neighbour() -> None:
     environ = {"RELAY_CONFIGG": "x", "RELAY_PORT": "8080", "RELAY_CONFIG": "x", "PATH": "/bin"}
     found = list(premises.names(environ | {"RELAY_SERVER__PORT": "0"}))
