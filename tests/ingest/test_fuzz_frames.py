@@ -24,6 +24,8 @@ from tests.ingest.rubbish import BODIES
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 PIECES_S = 3.0
+MOST_PIECES = 4000
+"""64 KiB byte by byte takes as long as a conversation may."""
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 HANDSHAKE = (
     "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
@@ -141,6 +143,7 @@ async def talked(house: House, frames: list[Frame], piece: int) -> bytes:
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 101")
             sent = b"".join(frame.sent for frame in frames) + raw(CLOSE, b"\x03\xe8")
+            piece = max(piece, len(sent) // MOST_PIECES)
             for start in range(0, len(sent), piece):
                 if reader.at_eof():
                     break  # the rest would be said to nobody
