@@ -6,7 +6,6 @@ A frame of its own costs most by being alone: it is looked up, counted and remem
 queue tells what is in it, and aiohttp offers none (hence its pin); what is no plain event is left where it is.
 """
 
-from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -15,20 +14,14 @@ from aiohttp import WSMsgType, web
 _TEXT = WSMsgType.TEXT
 
 
-async def plain_frames(
-    socket: web.WebSocketResponse[Any], most: int, passing: Callable[[list[int]], int]
-) -> list[bytes]:
-    """Up to so many text frames of one object each, without waiting.
-
-    `passing` is told the sizes of those there are, and books and tells how many of the first may pass.
-    """
+async def plain_frames(socket: web.WebSocketResponse[Any], most: int, most_bytes: int) -> list[bytes]:
+    """Up to so many text frames of one object each, of so many bytes together, without waiting."""
     queue: Any = socket._reader  # noqa: SLF001 - there is no other way to see what has come
-    sizes: list[int] = []
+    count = 0
     for message, size_bytes in islice(queue._buffer, max(0, most)):  # noqa: SLF001 - likewise
-        if message.type is not _TEXT or message.data[:1] != b"{":
+        most_bytes -= size_bytes
+        if message.type is not _TEXT or message.data[:1] != b"{" or most_bytes < 0:
             break
-        sizes.append(size_bytes)
-    if not sizes:
-        return []
+        count += 1
     # Not by `receive`: it looks at much else first, which nothing can have changed since the frame before these.
-    return [(await queue.read()).data for _ in range(passing(sizes))]
+    return [(await queue.read()).data for _ in range(count)]

@@ -1,6 +1,6 @@
 """How many requests, bytes and events a second one caller may send: three buckets of `core/bucket`."""
 
-from relay.core.bucket import Bucket, take, taken, wait_ms
+from relay.core.bucket import Bucket, room, take, taken, wait_ms
 from relay.core.moments import Ms
 from relay.ingest.refusals import too_many
 from relay.settings.upstream import Source
@@ -43,16 +43,20 @@ class Rates:
         """How long a stream is to wait before its next frame, which costs one event until more are found in it."""
         return max(wait_ms(self._events, 1, now), wait_ms(self._bytes, size_bytes, now))
 
-    def are_frames_taken(self, count: int, size_bytes: int, now: Ms) -> bool:
-        """True if none of so many frames need wait; then they are booked."""
-        if wait_ms(self._bytes, size_bytes, now) or taken(self._events, count, now):
+    def is_frame_taken(self, size_bytes: int, now: Ms) -> bool:
+        """True if it need not wait; then it is booked."""
+        if wait_ms(self._bytes, size_bytes, now) or taken(self._events, 1, now):
             return False
         take(self._bytes, size_bytes, now)
         return True
 
-    def book_frame(self, size_bytes: int, now: Ms) -> None:
+    def frame_room(self, now: Ms) -> tuple[int, int]:
+        """How many frames, and of how many bytes together, may pass now."""
+        return room(self._events, now), room(self._bytes, now)
+
+    def book_frames(self, count: int, size_bytes: int, now: Ms) -> None:
         take(self._bytes, size_bytes, now)
-        take(self._events, 1, now)
+        take(self._events, count, now)
 
     def book_events(self, count: int, now: Ms) -> None:
         """Of a stream: they are taken, and its next frame waits for them."""

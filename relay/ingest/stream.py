@@ -37,6 +37,8 @@ GRACE_S = 5.0
 """And then how long it has to read why that was too long."""
 TURN_EVENTS = 64
 """A third of a millisecond's work; then the loop turns, however much has come."""
+TOGETHER_BYTES = 65_536
+"""Of frames taken together, beside the first: they are out of aiohttp's hands, which reads others meanwhile."""
 ALIVE_S = 5.0
 """A stream that waits for its turn says so, by a pong nobody asked for (RFC 6455 section 5.5.3): a ping behind the frames
 that wait is not read before them, and clients that ping every ten seconds (ours does) take silence for an end."""
@@ -190,8 +192,11 @@ class Stream:
         """What a ticket sends waits in two lines, and is what one person types: it comes by itself."""
         if len(self.lines) > 1 or frame[:1] != b"{":
             return []
-        most = min(TURN_EVENTS - self._since_turn, ACK_EVENTS - (self._taken - self._acked)) - 1
-        others = await plain_frames(self.socket, most, self.lines[0].passing)
+        (turns,) = self.lines
+        most, most_bytes = turns.room()
+        most = min(most, TURN_EVENTS - self._since_turn - 1, ACK_EVENTS - (self._taken - self._acked) - 1)
+        others = await plain_frames(self.socket, most, min(most_bytes, TOGETHER_BYTES))
+        turns.book(len(others), sum(map(len, others)))
         self._since_turn += len(others)
         return others
 

@@ -9,7 +9,7 @@ at 50 frames a second took a third of a processor for that, and no order.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from relay.core.moments import Ms
 from relay.ingest.rates import Rates
@@ -33,16 +33,15 @@ class Turns:
 
     def is_taken(self, size_bytes: int) -> bool:
         """True if a frame of this size may pass now; then it is booked. Else `join` the line."""
-        return not self._line and self._rates.are_frames_taken(1, size_bytes, self._now())
+        return not self._line and self._rates.is_frame_taken(size_bytes, self._now())
 
-    def passing(self, sizes_bytes: Sequence[int]) -> int:
-        """How many of the first of these frames may pass now; they are booked."""
-        if not self._line and self._rates.are_frames_taken(len(sizes_bytes), sum(sizes_bytes), self._now()):
-            return len(sizes_bytes)
-        count = 0
-        while count < len(sizes_bytes) and self.is_taken(sizes_bytes[count]):
-            count += 1
-        return count
+    def room(self) -> tuple[int, int]:
+        """How many frames, and of how many bytes together, may pass now: none where others wait. `book` those that do."""
+        return (0, 0) if self._line else self._rates.frame_room(self._now())
+
+    def book(self, count: int, size_bytes: int) -> None:
+        """Frames for which there was room."""
+        self._rates.book_frames(count, size_bytes, self._now())
 
     def join(self, size_bytes: int) -> Turn:
         """A future that is done when the frame may pass, booked by then; `leave` it, whatever comes of it."""
@@ -70,7 +69,7 @@ class Turns:
                 return
             del self._line[turn]
             if not turn.done():
-                self._rates.book_frame(size_bytes, self._now())
+                self._rates.book_frames(1, size_bytes, self._now())
                 turn.set_result(None)
 
     def _wait_ms(self, size_bytes: int) -> Ms:

@@ -5,7 +5,7 @@ pytest -m long tests/ingest/test_fuzz_frames.py      20,000 conversations, some 
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,16 +36,18 @@ UNMETERED = {"keys": [key_settings(sure())], "events_per_s": 10_000_000, "reques
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Its bytes; how many events are in it, None where nobody can say; whether the stream is over with it.
+class Said:
+    """Some bytes, which may hold the number of the event they begin with; what is to come of them.
 
-    `is_whole` False: more is announced than comes.
+    `events` in `frames` frames of text or bytes, one of which is refused where `is_error`. `is_legal` False: nobody can
+    say. `is_whole` False: more is announced than comes.
     """
 
-    sent: bytes
-    events: int | None = 0
+    sent: Callable[[int], bytes]
+    events: int = 0
+    frames: int = 0
     is_error: bool = False
-    ends: bool = False
+    is_legal: bool = True
     is_whole: bool = True
 
 
@@ -66,53 +68,80 @@ def raw(opcode: int, payload: bytes, *, mask: bytes | None = bytes(4), first: in
 
 
 MASKS = st.binary(min_size=4, max_size=4)
-GOOD_EVENT = st.just(wire.dumps(EVENT))
 BAD_EVENT = st.sampled_from(
     [b"{", b"", b'"x"', b"{}", wire.dumps(EVENT | {"seq": -1}), b'{"a":1},{"b":2}', b"\xff"]
 )
 
 
-def _fragmented(text: bytes, at: int, mask: bytes) -> bytes:
-    cut = at % (len(text) + 1)
-    ping = raw(PING, b"between", mask=mask)  # control frames may stand between the pieces (section 5.4)
-    return raw(TEXT, text[:cut], mask=mask, first=0) + ping + raw(0, text[cut:], mask=mask)
+def event(seq: int) -> bytes:
+    return wire.dumps(EVENT | {"seq": seq})
 
 
-LEGAL: st.SearchStrategy[Frame] = st.one_of(
-    st.builds(lambda text, mask: Frame(raw(TEXT, text, mask=mask), 1), GOOD_EVENT, MASKS),
-    st.builds(lambda text: Frame(raw(TEXT, text), 1), GOOD_EVENT),
+def run_of(count: int, mask: bytes) -> Said:
+    """Events one behind the other: those that may come together."""
+    return Said(
+        lambda seq: b"".join(raw(TEXT, event(seq + n), mask=mask) for n in range(count)), count, count
+    )
+
+
+def array_of(count: int) -> Said:
+    return Said(lambda seq: raw(TEXT, b"[%b]" % b",".join(event(seq + n) for n in range(count))), count, 1)
+
+
+def in_pieces(at: int, mask: bytes) -> Said:
+    def sent(seq: int) -> bytes:
+        text = event(seq)
+        cut = at % (len(text) + 1)
+        ping = raw(PING, b"between", mask=mask)  # control frames may stand between the pieces (section 5.4)
+        return raw(TEXT, text[:cut], mask=mask, first=0) + ping + raw(0, text[cut:], mask=mask)
+
+    return Said(sent, 1, 1)
+
+
+def refused(opcode: int, data: bytes) -> Said:
+    return Said(lambda _: raw(opcode, data), frames=1, is_error=True)
+
+
+def illegal(sent: bytes, *, is_whole: bool = True) -> Said:
+    return Said(lambda _: sent, is_legal=False, is_whole=is_whole)
+
+
+LEGAL: st.SearchStrategy[Said] = st.one_of(
+    st.builds(run_of, st.integers(2, 30), MASKS),
+    st.builds(run_of, st.just(1), MASKS),
+    st.builds(in_pieces, st.integers(0, 200), MASKS),
+    st.builds(array_of, st.integers(1, 20)),
+    st.builds(lambda text: refused(TEXT, text), BAD_EVENT),
+    st.builds(lambda data: refused(BINARY, data), st.binary(max_size=200) | st.just(event(0))),
     st.builds(
-        lambda text, at, mask: Frame(_fragmented(text, at, mask), 1), GOOD_EVENT, st.integers(0, 200), MASKS
-    ),
-    st.builds(lambda count: Frame(raw(TEXT, wire.dumps([EVENT] * count)), count), st.integers(1, 20)),
-    st.builds(lambda text: Frame(raw(TEXT, text), is_error=True), BAD_EVENT),
-    st.builds(lambda data: Frame(raw(BINARY, data), is_error=True), st.binary(max_size=200)),
-    st.builds(
-        lambda kind, data: Frame(raw(kind, data)), st.sampled_from([PING, PONG]), st.binary(max_size=125)
+        lambda kind, data: Said(lambda _: raw(kind, data)),
+        st.sampled_from([PING, PONG]),
+        st.binary(max_size=125),
     ),
 )
-ILLEGAL: st.SearchStrategy[Frame] = st.one_of(
-    st.builds(lambda body: Frame(raw(TEXT, body), None), BODIES),
+ILLEGAL: st.SearchStrategy[Said] = st.one_of(
+    st.builds(lambda body: illegal(raw(TEXT, body)), BODIES),
     st.builds(  # reserved bits, unknown opcodes, control frames in pieces or too long
-        lambda opcode, first, data: Frame(raw(opcode, data, first=first & 0xF0), None, ends=True),
+        lambda opcode, first, data: illegal(raw(opcode, data, first=first & 0xF0)),
         st.integers(0, 15),
         st.integers(0, 255),
         st.binary(max_size=300),
     ),
-    st.builds(lambda text: Frame(raw(TEXT, text, mask=None), None), GOOD_EVENT),
-    st.builds(lambda size: Frame(raw(TEXT, b" " * size), None, ends=True), st.integers(65_536, 70_000)),
+    st.just(illegal(raw(TEXT, event(0), mask=None))),
+    st.builds(lambda size: illegal(raw(TEXT, b" " * size)), st.integers(65_536, 70_000)),
     st.builds(
-        lambda size: Frame(b"\x81\xff" + size.to_bytes(8, "big") + bytes(4), None, ends=True, is_whole=False),
+        lambda size: illegal(b"\x81\xff" + size.to_bytes(8, "big") + bytes(4), is_whole=False),
         st.integers(0, 2**64 - 1),
     ),
     st.builds(
-        lambda code, why: Frame(raw(CLOSE, code + why), None, ends=True),
-        st.binary(max_size=2),
-        st.binary(max_size=9),
+        lambda code, why: illegal(raw(CLOSE, code + why)), st.binary(max_size=2), st.binary(max_size=9)
     ),
-    st.builds(lambda data: Frame(data, None, ends=True, is_whole=False), st.binary(max_size=40)),
+    st.builds(lambda data: illegal(data, is_whole=False), st.binary(max_size=40)),
 )
-CONVERSATIONS = st.tuples(st.lists(LEGAL, max_size=40), st.none() | ILLEGAL, st.integers(1, 3000))
+# Three in four are legal to their end, and so can be held to everything that must come of them.
+LAST = st.integers(0, 3).flatmap(lambda n: ILLEGAL if n == 0 else st.none())
+PIECES = st.sampled_from([1, 7, 64, 1000, 5000, 100_000])
+CONVERSATIONS = st.tuples(st.lists(LEGAL, max_size=20), LAST, PIECES)
 
 
 @contextmanager
@@ -133,8 +162,8 @@ def complaints(loop: asyncio.AbstractEventLoop) -> Iterator[list[str]]:
         logging.getLogger().removeHandler(listening)
 
 
-async def talked(house: House, frames: list[Frame], piece: int) -> bytes:
-    """All that the server says to these frames, sent in pieces of that many bytes, and to a close behind them."""
+async def talked(house: House, sent: bytes, piece: int, *, is_whole: bool) -> bytes:
+    """All that the server says to these bytes, sent in pieces of that many, and to a close behind them."""
     host, _, port = house.base_url.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -142,14 +171,14 @@ async def talked(house: House, frames: list[Frame], piece: int) -> bytes:
             writer.write(HANDSHAKE)
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 101")
-            sent = b"".join(frame.sent for frame in frames) + raw(CLOSE, b"\x03\xe8")
+            sent += raw(CLOSE, b"\x03\xe8")
             piece = max(piece, len(sent) // MOST_PIECES)
             for start in range(0, len(sent), piece):
                 if reader.at_eof():
                     break  # the rest would be said to nobody
                 writer.write(sent[start : start + piece])
                 await asyncio.sleep(0)
-            if not all(frame.is_whole for frame in frames):
+            if not is_whole:
                 writer.write_eof()
             return await reader.read()
     except TimeoutError:  # an OSError too
@@ -158,6 +187,18 @@ async def talked(house: House, frames: list[Frame], piece: int) -> bytes:
         return b""  # it has hung up on what was no frame at all
     finally:
         writer.close()
+
+
+def assembled(conversation: list[Said]) -> tuple[bytes, int, list[int]]:
+    """Its bytes, its events, numbered from 0, and the places of the frames that are to be refused, from 1."""
+    sent, events, frames, errors = b"", 0, 0, list[int]()
+    for one in conversation:
+        sent += one.sent(events)
+        events += one.events
+        frames += one.frames
+        if one.is_error:
+            errors.append(frames)
+    return sent, events, errors
 
 
 def heard(said: bytes) -> list[tuple[int, bytes]]:
@@ -174,17 +215,19 @@ def heard(said: bytes) -> list[tuple[int, bytes]]:
     return frames
 
 
-def check(frames: list[Frame], said: bytes) -> None:
+def check(said: bytes, *, events: int, errors: list[int], is_legal: bool) -> None:
     told = [wire.loads(payload) for opcode, payload in heard(said) if opcode == TEXT]
-    errors: list[Any] = [one["error"] for one in told if "error" in one]
+    refusals: list[Any] = [one["error"] for one in told if "error" in one]
     acks: list[int] = [one["ack"] for one in told if "ack" in one]
-    assert len(errors) + len(acks) == len(told)
+    assert len(refusals) + len(acks) == len(told)
     assert acks == sorted(set(acks))
-    places = [error["frame"] for error in errors]
-    assert places == sorted(set(places))
-    assert all(400 <= error["status"] < 500 for error in errors)
-    if all(frame.events is not None for frame in frames):
-        assert len(errors) == sum(frame.is_error for frame in frames)
+    assert all(400 <= refusal["status"] < 500 for refusal in refusals)
+    places = [refusal["frame"] for refusal in refusals]
+    if is_legal:
+        assert places == errors
+        assert all(ack <= events for ack in acks)
+    else:
+        assert places == sorted(set(places))
 
 
 def run(most: int) -> None:
@@ -195,16 +238,17 @@ def run(most: int) -> None:
 
         @examples(max_examples=most, deadline=None, suppress_health_check=list(HealthCheck))
         @given(CONVERSATIONS)
-        def one(conversation: tuple[list[Frame], Frame | None, int]) -> None:
-            legal, illegal, piece = conversation
-            frames = [*legal, illegal] if illegal else legal
+        def one(conversation: tuple[list[Said], Said | None, int]) -> None:
+            legal, last, piece = conversation
+            whole = [*legal, last] if last else legal
+            sent, events, errors = assembled(whole)
             house.taken.clear()
-            said = runner.run(talked(house, frames, piece))
-            check(frames, said)
-            sure_of = sum(frame.events or 0 for frame in legal)
-            if illegal is None:
-                taken = [one.kind for one in house.taken if one.kind is not Kind.ACTOR_LEFT]
-                assert len(taken) == sure_of
+            is_whole = all(part.is_whole for part in whole)
+            said = runner.run(talked(house, sent, piece, is_whole=is_whole))
+            check(said, events=events, errors=errors, is_legal=last is None)
+            if last is None:
+                taken = [one.seq for one in house.taken if one.kind is not Kind.ACTOR_LEFT]
+                assert taken == list(range(events))
             assert complained == []
 
         one()

@@ -135,6 +135,65 @@ async def test_of_frames_that_come_together_none_is_taken_before_its_turn() -> N
         await stream.close()
 
 
+@pytest.mark.looptime
+async def test_frames_that_come_together_pay_for_their_bytes() -> None:
+    crm = {"keys": [key_settings(sure())], "bytes_per_s": 4096}
+    size = len(wire.dumps(EVENT))
+    async with opened(settings(sources={"crm": crm}), is_timed=True) as house:
+        stream = await house.stream()
+        await send(stream, *([EVENT] * 200))
+        await said(stream)
+        assert len(house.taken) * size <= 2 * 4096  # two seconds' worth
+        await until(lambda: len(house.taken) == 200)
+        assert asyncio.get_running_loop().time() == pytest.approx(200 * size / 4096 - 2, abs=0.5)
+        await stream.close()
+
+
+@pytest.mark.looptime
+async def test_what_is_no_plain_event_keeps_its_place_among_those_that_are() -> None:
+    async with opened() as house:
+        stream = await house.stream()
+        await send(stream, *({"seq": n} | EVENT for n in range(5)))
+        await stream.send_bytes(b"x")
+        await send(stream, *({"seq": n} | EVENT for n in range(5, 8)))
+        await stream.ping(b"p")
+        await send(stream, EVENT | {"seq": -1}, [EVENT | {"seq": 8}])
+        heard = [await said(stream)]
+        pong = await stream.receive()
+        heard += [await said(stream), await said(stream)]
+        assert (pong.type, pong.data) == (WSMsgType.PONG, b"p")
+        assert [one["error"]["frame"] for one in heard[:2]] == [6, 10]
+        assert heard[2] == {"ack": 9}
+        assert [one.seq for one in house.taken] == list(range(9))
+        await stream.close()
+
+
+@pytest.mark.looptime
+async def test_who_was_carried_by_frames_that_came_together_leaves_with_the_stream() -> None:
+    async with opened() as house:
+        stream = await house.stream()
+        await send(stream, *([EVENT | {"actor": {"id": f"a{n}"}} for n in range(10)]))
+        await said(stream)
+        assert house.accepted_at_once > 1
+        await stream.close()
+        await until(lambda: len(house.taken) == 20)
+        assert {one.actor for one in house.taken[10:]} == {f"a{n}" for n in range(10)}
+        assert {one.kind for one in house.taken[10:]} == {Kind.ACTOR_LEFT}
+
+
+@pytest.mark.looptime
+async def test_of_frames_that_the_flow_refuses_together_none_is_carried() -> None:
+    async with opened() as house:
+        stream = await house.stream()
+        house.refuses = Rejected(422, "x", "x")
+        await send(stream, *([EVENT] * 10))
+        assert [(await said(stream))["error"]["frame"] for _ in range(10)] == list(range(1, 11))
+        house.refuses = None
+        await stream.close()
+        await asyncio.sleep(1)
+        assert house.taken == []
+
+
 BAD: list[tuple[bytes, int]] = [
     (b"{", 400),
     (b"", 400),

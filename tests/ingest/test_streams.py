@@ -110,6 +110,18 @@ async def test_tickets_of_one_actor_in_one_session_hold_four_streams_and_no_more
 
 
 @pytest.mark.looptime
+async def test_what_a_ticket_sends_comes_by_itself() -> None:
+    """It is paid for in two lines, a frame at a time."""
+    async with opened(desk()) as house:
+        socket = await house.stream(PROTOCOL, await ticket(house), Origin=PAGE)
+        for _ in range(10):
+            await socket.send_str(wire.dumps(PLAIN).decode())
+        await until(lambda: len(house.taken) == 10)
+        assert house.accepted_at_once == 1
+        await socket.close()
+
+
+@pytest.mark.looptime
 async def test_a_flood_on_a_ticket_s_stream_is_read_slowly_and_the_source_s_own_is_not() -> None:
     async with opened(desk(events_per_s=100), is_timed=True) as house:
         page, own = await house.stream(PROTOCOL, await ticket(house), Origin=PAGE), await house.stream()

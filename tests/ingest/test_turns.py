@@ -65,3 +65,25 @@ async def test_nobody_passes_those_who_wait() -> None:
     rates.use(Source(events_per_s=1000))
     assert not turns.is_taken(0), "though the rates would let it"
     await waiting
+
+
+async def test_there_is_room_for_what_one_by_one_would_pass_and_for_no_more() -> None:
+    """A bucket that is clear lets anything pass alone; the sum of many frames once was let through like that."""
+    clock, source = Clock(), Source(events_per_s=5, bytes_per_s=1024)
+    turns = Turns(Rates(source), clock)
+    assert turns.room() == (10, 2048)  # two seconds' worth
+    turns.book(4, 1000)
+    assert turns.room() == (6, 1048)
+    turns.book(6, 1000)
+    assert turns.room()[0] == 0
+    assert not turns.is_taken(1)
+
+
+@pytest.mark.looptime
+async def test_there_is_no_room_while_others_wait() -> None:
+    clock, order = Clock(), list[int]()
+    turns = Turns(Rates(Source(events_per_s=1)), clock)
+    waiting = [asyncio.create_task(passed(turns, name, order)) for name in range(3)]  # two pass at once
+    await asyncio.sleep(0)
+    assert turns.room() == (0, 0)
+    await asyncio.wait(waiting)
