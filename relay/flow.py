@@ -223,11 +223,11 @@ class Flow:
         self._follow_up(session, now, before, changes)
 
     def _follow_up(self, session: Session, now: Ms, before: Indicator, changes: Sequence[Change]) -> None:
-        for change in changes:
-            late_ms = round(now - change.at)
-            self.record(transition_of(session, change, self.world.wall() - late_ms))
         if changes:
-            self.sessions.restated(before, session.stated)
+            self.sessions.restated(before, session.stated)  # first, so that a fault below finds it right
+            for change in changes:
+                at = self.world.wall() - round(now - change.at)
+                self.record(transition_of(session, change, at))
             self._tell_of_silence(session, now)
         self.look_at(session, now)
 

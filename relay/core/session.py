@@ -35,10 +35,8 @@ from relay.core.timings import TICK_MS, Timings
 MAX_ACTORS = 32
 """Actors of one session at once; further ones are dropped and counted until an idle one is forgotten."""
 
-
 _ENDS_NOTHING = frozenset({Reason.SILENCE, Reason.KEYSTROKE, Reason.THINKING})
 """Reasons that ask for no stop of their own: whoever starts to think does not end what is displayed."""
-
 
 _SHOWS = frozenset({Kind.KEYSTROKE, Kind.THINKING, Kind.PAUSED})
 """Activities that say what to show and for how long; one without a duration means the gateway's."""
@@ -195,14 +193,16 @@ class Session:
     def rests_at(self) -> Ms:
         """From when on only orders have to be remembered (`relay.core.rest`): idle, and the pacer at rest.
 
-        Whoever was about to tell the platform something of it has given up by then.
+        Whoever was about to tell the platform something has given up by then; failures are remembered longer.
         """
         if self.stated is not _STOPPED:
             return NEVER
         for actor in self.actors:
             if actor.state is not _IDLE:
                 return NEVER
-        return max(pacing.rests_at(self.pacer), self.touched + self.timings.request_timeout_ms)
+        timings = self.timings
+        left_ms = timings.tombstone_ms if self.pacer.fails else timings.request_timeout_ms
+        return max(pacing.rests_at(self.pacer), self.touched + left_ms)
 
     # Steps.
 

@@ -96,6 +96,8 @@ class LiveSessions:
 
         `where` finds the places of the events that would open them, so that the others may be sent again without them.
         """
+        if not count:
+            return  # to wake or to move needs no room, also where a cap has been lowered meanwhile
         if count > self.room:
             raise _full("", self._most, "server.max_sessions", where())
         most = self.of_source.get(source)
@@ -182,14 +184,28 @@ class LiveSessions:
 
     def _forget(self) -> None:
         """A slice of those whose time is over; their clock is coarse, for nobody waits for it."""
-        sources = self.resting.forget(self._now(), most=SLICE)
-        for source in sources:
-            self._discount(Indicator.STOPPED, source)
         self._forgetting = None
-        if len(sources) == SLICE:
+        try:
+            are_left = not self._forget_slice(self._now())
+        except Exception:  # as in `_serve_one`; what could not be read is looked at again a second later
+            log.exception("sessions at rest could not be forgotten")
+            are_left = False
+        if are_left:
             self._forgetting = self._loop.call_soon(self._forget)
         elif self.resting:
             self._forgetting = self._loop.call_later(FORGET_EVERY_S, self._forget)
+
+    def _forget_slice(self, now: Ms) -> bool:
+        """False if some whose time is over are left."""
+        forgotten, until = 0, now + SLICE_MS
+        while forgotten < SLICE and self._now() < until:
+            sources = self.resting.forget(now, most=CHUNK)
+            for source in sources:
+                self._discount(Indicator.STOPPED, source)
+            forgotten += len(sources)
+            if len(sources) < CHUNK:
+                return True
+        return False
 
     def _discount(self, stated: Indicator, source: str) -> None:
         self.by_state[stated] -= 1

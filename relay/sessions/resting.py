@@ -13,7 +13,7 @@ from relay.core.rest import Remembered, Rest
 
 
 class Resting:
-    """Those of one gateway come to rest in the order in which they are forgotten, for they share its tombstone."""
+    """Those of one gateway come to rest in the order in which they are forgotten: its tombstone is the process's."""
 
     def __init__(self) -> None:
         # Keys are bytes, as a table of text keys has to look at each of them again whenever it grows.
@@ -52,23 +52,31 @@ class Resting:
         for packed in self._by_gateway.values():
             over: list[bytes] = []
             for session_id, rest in packed.items():
-                one = _unpacked(rest)
-                if one.until > now or len(sources) >= most:
+                until, source = _head(rest)
+                if until > now or len(sources) >= most:
                     break
                 over.append(session_id)
-                sources.append(one.source)
+                sources.append(source)
             for session_id in over:
                 del packed[session_id]
         return sources
 
 
 def _packed(rest: Rest) -> bytes:
-    actors = [tuple(actor) for actor in rest.actors]
-    return wire.dumps_to_keep((tuple(rest.address), rest.source, rest.until, actors))
+    """Two lines: what forgetting asks for, and what waking does."""
+    head, actors = (rest.until, rest.source), [tuple(actor) for actor in rest.actors]
+    return b"\n".join((wire.dumps(head), wire.dumps((tuple(rest.address), actors))))
+
+
+def _head(packed: bytes) -> tuple[Ms, str]:
+    until, source = wire.loads(packed[: packed.index(b"\n")])
+    return until, source
 
 
 def _unpacked(packed: bytes) -> Rest:
-    address, source, until, actors = wire.loads(packed)
+    head, _, tail = packed.partition(b"\n")
+    until, source = wire.loads(head)
+    address, actors = wire.loads(tail)
     return Rest(Address(*address), source, until, tuple([_remembered(*actor) for actor in actors]))
 
 

@@ -16,7 +16,7 @@ from relay.core.moments import NEVER, Ms
 from relay.core.pacer import Pacer, Reach
 from relay.core.session import MAX_ACTORS, Change, Session, Verdict
 from relay.core.timings import TICK_MS, Timings
-from tests.core.answers import accepted, script
+from tests.core.answers import accepted, script, server_error
 from tests.core.machine import ADDRESS, GUEST, TERMINAL, Machine, activity
 
 TYPING, PAUSED, STOPPED = Indicator.TYPING, Indicator.PAUSED, Indicator.STOPPED
@@ -374,6 +374,16 @@ def test_an_ended_session_is_forgotten_a_tombstone_after_it_came_to_rest() -> No
     assert machine.rest is not None
     machine.run_until(67_200)
     assert machine.rest is None
+
+
+def test_a_session_does_not_rest_from_its_failures() -> None:
+    """It did, and a platform that was down was asked twice for each key instead of once."""
+    machine, keys_at = Machine(answers=script(then=server_error())), range(0, 180_000, 30_000)
+    for at in keys_at:
+        machine.keystroke(at=at)
+    machine.run_until(200_000)
+    calls = [sum(at <= sent.at < at + 30_000 for sent in machine.sent) for at in keys_at]
+    assert calls == [2, 1, 1, 1, 1, 1], "I, then 2 I and more: longer than anybody types with one key"
 
 
 def test_at_rest_an_order_is_remembered() -> None:

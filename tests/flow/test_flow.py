@@ -462,6 +462,37 @@ async def test_a_session_may_wake_at_another_address_and_the_first_is_forgotten(
         assert [arrival.guest_id for arrival in it.arrivals()][-1] == "guest-18"
 
 
+async def test_a_source_whose_cap_was_lowered_still_wakes_its_sessions_and_opens_none() -> None:
+    """Waking was refused for want of room that it does not need, and the whole batch with it."""
+    addresses = [Address(f"{n:08x}-8a52-4d7e-9d3a-0123456789ab", "guest-17") for n in range(4)]
+    async with river(source_caps={"desk": 5}) as it:
+        for address in addresses[:3]:
+            it.act(Kind.MESSAGE_SENT, address=address)
+        await it.wait(10_000)
+        assert it.flow.sessions.awake() == []
+        it.flow.sessions.of_source = {"desk": 2}  # as a reload does
+        it.type(address=addresses[0])
+        assert len(it.flow.sessions.awake()) == 1
+        with pytest.raises(Rejected, match="of this source"):
+            it.type(address=addresses[3])
+
+
+async def test_a_session_given_up_in_mid_change_leaves_the_count_right() -> None:
+    async with river() as it:
+        it.type()
+        await it.wait(100)
+
+        def fails(_: object) -> None:
+            raise ValueError("a fault of ours")
+
+        it.facts = []
+        it.record = fails  # type: ignore[method-assign, assignment] # a fault that the river does not expect
+        await it.wait(10_000)
+        assert len(it.flow.sessions) == 0
+        assert not +it.flow.sessions.by_state
+        assert min(it.flow.sessions.by_state.values()) == 0
+
+
 async def test_waking_is_no_way_to_an_address_that_is_not_one() -> None:
     async with river() as it:
         it.type()

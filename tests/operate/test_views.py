@@ -1,18 +1,26 @@
 from typing import Any
 
 from relay.core.activity import Kind
+from relay.core.moments import Ms
 from relay.core.rest import rest_of
+from relay.core.session import Session
 from relay.operate.views import rest_view, session_view
 from tests.operate.house import SESSION, House
 
 
-async def test_a_typing_session_shows_what_is_wanted_shown_and_waited_for(house: House) -> None:
+async def typing(house: House) -> tuple[Session, Ms]:
+    """A session whose indicator is shown, and the time."""
     house.type()
     await house.audited(1)
     flow = house.assembly.flow
     session = flow.sessions.get(("guest", SESSION))
     assert session is not None
-    view = session_view(session, flow.world.now())
+    return session, flow.world.now()
+
+
+async def test_a_typing_session_shows_what_is_wanted_shown_and_waited_for(house: House) -> None:
+    session, now = await typing(house)
+    view = session_view(session, now)
     assert (view["state"], view["shown"], view["standing"]) == ("typing", "typing", "ON.w")
     assert view["owesStop"] is True
     assert view["mutedBecause"] is None
@@ -27,24 +35,16 @@ async def test_a_typing_session_shows_what_is_wanted_shown_and_waited_for(house:
 
 
 async def test_what_is_over_is_null_and_not_a_negative_span(house: House) -> None:
-    house.type()
-    await house.audited(1)
-    flow = house.assembly.flow
-    session = flow.sessions.get(("guest", SESSION))
-    assert session is not None
-    view = session_view(session, flow.world.now() + 60_000)
+    session, now = await typing(house)
+    view = session_view(session, now + 60_000)
     assert (view["shown"], view["visibleForMs"], view["gateOpensInMs"]) == (None, None, None)
 
 
 async def test_a_session_at_rest_is_shown_as_what_it_is(house: House) -> None:
-    house.type()
-    await house.audited(1)
-    flow = house.assembly.flow
-    session = flow.sessions.get(("guest", SESSION))
-    assert session is not None
-    rest = rest_of(session, flow.world.now())
-    view = rest_view(session.key, rest, flow.world.now())
-    live = session_view(session, flow.world.now())
+    session, now = await typing(house)
+    rest = rest_of(session, now)
+    view = rest_view(session.key, rest, now)
+    live = session_view(session, now)
     assert view.keys() == live.keys()
     assert [view[name] for name in ("gateway", "sessionId", "guestId")] == [
         live[name] for name in ("gateway", "sessionId", "guestId")

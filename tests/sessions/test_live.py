@@ -192,6 +192,21 @@ async def test_a_herd_at_rest_is_forgotten_in_slices_and_whole() -> None:
     assert not +sessions.by_source
 
 
+async def test_forgetting_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = alive()
+    sessions.arm(sessions.add(session()), now_ms())
+    await asyncio.sleep(10)
+
+    def fails(*_: object, **__: object) -> list[str]:
+        raise ValueError("a fault of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions.resting, "forget", fails)
+        await asyncio.sleep(10)
+    await asyncio.sleep(REMEMBERED_S)
+    assert len(sessions) == 0
+
+
 async def test_one_given_up_meanwhile_is_not_laid_to_rest() -> None:
     """The same key may be another's by then."""
     sessions = alive()
