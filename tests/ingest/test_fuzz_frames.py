@@ -32,7 +32,7 @@ HANDSHAKE = (
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
     f"Authorization: Bearer {sure().key}\r\n\r\n"
 ).encode()
-UNMETERED = {"keys": [key_settings(sure())], "events_per_s": 10_000_000, "requests_per_s": 1_000_000}
+UNMETERED = {"keys": [key_settings(sure())], "events_per_s": 10_000_000, "bytes_per_s": 1e11}
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def check(said: bytes, *, events: int, errors: list[int], is_legal: bool) -> Non
 def run(most: int) -> None:
     """So many conversations with one server, each on a connection of its own."""
     with asyncio.Runner() as runner, complaints(runner.get_loop()) as complained:
-        door = opened(settings(sources={"crm": UNMETERED}))
+        door = opened(settings(sources={"crm": UNMETERED}), is_timed=True)
         house = runner.run(door.__aenter__())
 
         @examples(max_examples=most, deadline=None, suppress_health_check=list(HealthCheck))
