@@ -1,7 +1,8 @@
 """What an actor did, as the core sees it; names are the wire's (`type` of `POST /v1/events`)."""
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, dataclass_transform
 
 from relay.core.indicator import Address
 from relay.core.moments import UnixMs
@@ -26,8 +27,18 @@ class Accepted(NamedTuple):
     stale: int = 0
 
 
-class Activity(NamedTuple):
-    """One accepted event. A named tuple: a third of a frozen dataclass's price, and this is the hot path.
+Made = TypeVar("Made")
+
+
+@dataclass_transform(frozen_default=True)
+def _unwritten(form: type[Made]) -> type[Made]:
+    """A dataclass that nobody writes to: the type checker sees to it, for `frozen` makes each one five times as dear."""
+    return dataclass(slots=True)(form)
+
+
+@_unwritten
+class Activity:
+    """One accepted event. Not a named tuple, whose fields cost three times as much to read: a key is read ten times.
 
     `seq` orders the activities of one actor within `epoch`; `at` (client time) orders only where there is no
     `seq`, and never drives a deadline. `duration_ms` is 100..10000 or None for the gateway's default.

@@ -8,6 +8,7 @@ An actor whose turn has ended (message sent, box cleared) is carried no longer: 
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from relay.core.activity import Activity, Kind
 from relay.core.order import TERMINAL
@@ -59,4 +60,4 @@ class Carried:
 
 def _left(last: Activity) -> Activity:
     """Without the caller's order: whoever speaks of it is the relay, and now."""
-    return last._replace(kind=_LEFT, seq=None, at=None, thinking_id=None, duration_ms=None, is_final=True)
+    return replace(last, kind=_LEFT, seq=None, at=None, thinking_id=None, duration_ms=None, is_final=True)

@@ -38,7 +38,7 @@ CONVERGES_MS: Ms = 900_000
 
 
 def activity(kind: Kind, actor: str = "ann", **fields: Any) -> Activity:  # the fields of Activity, by name
-    return Activity("guest", ADDRESS, "test", actor, kind)._replace(**fields)
+    return Activity("guest", ADDRESS, "test", actor, kind, **fields)
 
 
 @dataclass(slots=True, repr=False)

@@ -131,7 +131,7 @@ def a_private_activity_counts(patch: Patch) -> None:
     observe = Session.observe
 
     def leaking(self: Session, activity: Activity, now: Ms, changes: list[Change]) -> Verdict:
-        return observe(self, activity._replace(is_public=True), now, changes)
+        return observe(self, replace(activity, is_public=True), now, changes)
 
     patch.setattr(Session, "observe", leaking)
 

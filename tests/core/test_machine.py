@@ -319,7 +319,7 @@ def test_permuting_the_actors_changes_nothing(seed: int) -> None:
     """9: desired is the maximum over actors, so their names and order cannot matter."""
     script_ = random_script(seed)
     names = dict(zip(PEOPLE, random.Random(seed).sample(PEOPLE, len(PEOPLE)), strict=True))
-    renamed = [(gap, act._replace(actor=names[act.actor])) for gap, act in script_]
+    renamed = [(gap, replace(act, actor=names[act.actor])) for gap, act in script_]
     one, other = performed(script_, seed, storm=0.2), performed(renamed, seed, storm=0.2)
     assert (one.told(), one.states()) == (other.told(), other.states())
 
@@ -331,7 +331,7 @@ def test_what_is_done_in_private_leaves_no_trace(seed: int) -> None:
     On a fair day: a session that somebody keeps alive in private also remembers its failures for longer.
     """
     script_ = [  # unnumbered: how long past its tombstone an order is remembered may depend on anybody
-        (gap, act._replace(is_public=act.actor != "shy", seq=None))
+        (gap, replace(act, is_public=act.actor != "shy", seq=None))
         for gap, act in random_script(seed)
         if (act.actor, act.kind) != ("shy", Kind.SESSION_ENDED)  # a session's end is everybody's
     ]

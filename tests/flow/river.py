@@ -50,8 +50,8 @@ class River:
     began: Ms = field(default_factory=now_ms)
 
     def act(self, kind: Kind, actor: str = "agent-7", address: Address = ADDRESS, **more: object) -> None:
-        activity = Activity("guest", address, "desk", actor, kind)
-        self.flow.accept([activity._replace(**more)])  # type: ignore[arg-type] # a test's own keywords
+        activity = Activity("guest", address, "desk", actor, kind, **more)  # type: ignore[arg-type] # a test's own keywords
+        self.flow.accept([activity])
 
     def type(self, **more: object) -> None:
         self.act(Kind.KEYSTROKE, **more)  # type: ignore[arg-type] # as above

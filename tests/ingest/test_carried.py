@@ -6,7 +6,7 @@ from relay.ingest.carried import MOST_ACTORS, Carried, Carry
 def did(
     kind: Kind = Kind.KEYSTROKE, *, actor: str = "agent-7", session: str = "s", **more: object
 ) -> Activity:
-    return Activity("guest", Address(session, "g"), "crm", actor, kind)._replace(**more)  # type: ignore[arg-type] # a test's own keywords
+    return Activity("guest", Address(session, "g"), "crm", actor, kind, **more)  # type: ignore[arg-type] # a test's own keywords
 
 
 def left(carried: Carried, load: dict[Carry, Activity]) -> list[str]:
