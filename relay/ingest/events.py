@@ -206,7 +206,7 @@ class Reading:
 
     def _plain(self, event: Event, source: str, gateway: str | None) -> Activity | None:
         """Of an event of a live session that has only the usual fields: there is nothing left to check or to make."""
-        if gateway is None or not event.keys() <= _PLAIN:
+        if gateway is None or not _PLAIN.issuperset(event):
             return None
         session, kind = self._live((gateway, event["sessionId"])), event["type"]
         if session is None or kind is _THINKING:

@@ -50,7 +50,8 @@ from tests.benchmarks.stand_in import UNMETERED, StandIn, settings_beside, stand
 CONNECTIONS = 50
 ROUNDS = 5
 ROUND_S = 2.0
-"""Long against what a session that was left alone costs when it goes on: its display (ten seconds) may be over."""
+LEAD_S = 0.5
+"""Until who was left alone since the last round of its kind is shown again: a display (ten seconds) is over by then."""
 START_S = 30
 STOP_S = 15
 GOAL_SINGLE = 0.80
@@ -176,7 +177,7 @@ async def _round(port: int, makers: Makers, pid: int) -> tuple[float, float]:
     callers = [make() for make in makers]
     for caller in callers:
         await loop.create_connection(partial(_same, caller), "127.0.0.1", port)  # type: ignore[type-var]  # each is one
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(LEAD_S)
     answered, began, cpu = sum(caller.answered for caller in callers), loop.time(), cpu_s(pid)
     await asyncio.sleep(ROUND_S)
     answered = sum(caller.answered for caller in callers) - answered
