@@ -10,6 +10,7 @@ from relay.core.delivery import State
 from relay.demo.clock import run_hurried
 from relay.demo.stage import Stage, raised, session_ids
 from relay.demo.typist import Typist
+from relay.errors import Unavailable
 from relay.sandbox.chaos import Chaos
 
 SPEED = 20.0
@@ -59,6 +60,19 @@ def test_there_is_no_quiet_while_a_callback_cannot_be_delivered() -> None:
         await press_one_key(stage)
         assert not await stage.quiet(within_s=15)
         assert (await stage.depth()).by_state[State.PENDING] > 0
+
+    on_stage(act)
+
+
+def test_a_disk_that_fails_keeps_nobody_from_the_summary() -> None:
+    """The failure itself ended the replay, and what was lost was never named."""
+
+    async def fails() -> None:
+        raise Unavailable("the outbox's file could not be written")
+
+    async def act(stage: Stage) -> None:
+        setattr(stage.relay.assembly.outbox, "flush", fails)  # noqa: B010 - the disk, without a disk
+        assert await stage.quiet(within_s=5)
 
     on_stage(act)
 
