@@ -226,9 +226,9 @@ def _first_send_at(last_alive: UnixMs | None, world: Surroundings, settings: Set
     """When a process before us can no longer have a call on its way, plus the interval; at once for a new file."""
     if last_alive is None:
         return -NEVER
-    interval_ms = max(settings.timings_of(name).min_interval_ms for name in settings.gateways)
-    ago_ms = max(world.wall() - last_alive, -interval_ms)
-    return world.now() - ago_ms + settings.typing.request_timeout_ms + interval_ms
+    timings = [settings.timings_of(name) for name in settings.gateways]
+    ago_ms = max(world.wall() - last_alive, -max(one.min_interval_ms for one in timings))
+    return world.now() - ago_ms + max(one.restart_ms for one in timings)
 
 
 def _listener(metrics: Metrics) -> Listener:

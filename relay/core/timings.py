@@ -52,6 +52,11 @@ class Timings:
         """R: from the send of a typing to its renewal; never under the interval."""
         return max(self.min_interval_ms, duration_ms - self.margin_ms)
 
+    @property
+    def restart_ms(self) -> Ms:
+        """From a process's last sign of life to its successor's first call: what was on its way has come, and I."""
+        return max(self.request_timeout_ms, self.late_ms) + self.min_interval_ms
+
     def is_pulse(self, duration_ms: int) -> bool:
         """True where the display must lapse between two broadcasts, however prompt they are."""
         return duration_ms - self.margin_ms < self.min_interval_ms

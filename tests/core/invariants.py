@@ -49,7 +49,7 @@ def arrivals(m: Machine) -> None:
 
 
 def restart(m: Machine) -> None:
-    """1, 13: after a crash nothing is sent before last sign of life + request timeout + I."""
+    """1, 13: after a crash nothing is sent before last sign of life + the longer of request timeout and `late_ms` + I."""
     for crash in (entry for entry in m.diary if isinstance(entry, Crashed)):
         after = [s.at for s in m.sent if s.at > crash.at]
         assert not after or after[0] >= crash.gate_at, (crash, after[0])
@@ -160,7 +160,7 @@ def _episode(m: Machine, entry: Entry, is_open: bool) -> bool:  # noqa: FBT001 -
 def crash_darkens(m: Machine) -> None:
     """13: what a dead process showed is gone by crash + late_ms + D, whatever its successor does meanwhile."""
     for crash in (entry for entry in m.diary if isinstance(entry, Crashed)):
-        limit = crash.at + m.timings.request_timeout_ms + m.timings.late_ms
+        limit = crash.at + m.timings.late_ms
         for sent in m.sent:
             if sent.at <= crash.at and sent.arrives_at is not None:
                 assert sent.arrives_at <= limit, sent

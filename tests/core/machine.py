@@ -11,7 +11,7 @@ diary it leaves.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -137,9 +137,16 @@ class Machine:
         return refusal
 
     def crash(self, *, at: Ms | None = None) -> None:
-        """The process dies; a new one starts at once, and knows when the old one was last alive."""
+        """The process dies; a new one starts at once, and knows when the old one was last alive.
+
+        What was on its way is aborted by that, and so applied within `late_ms` if at all.
+        """
         self.run_until(self.now if at is None else at)
-        self.gate_at_start = self.now + self.timings.request_timeout_ms + self.timings.min_interval_ms
+        if self.flight is not None and self.flight.answer.arrives_ms is not None:
+            latest_ms = self.now - self.flight.at + self.timings.late_ms
+            arrives_ms = min(self.flight.answer.arrives_ms, latest_ms)
+            self.flight.answer = replace(self.flight.answer, arrives_ms=arrives_ms)
+        self.gate_at_start = self.now + self.timings.restart_ms
         self.session, self.rest, self.flight, self.wheel = None, None, None, Wheel()
         self.wheel.start(self.now)
         self.life += 1

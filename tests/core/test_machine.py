@@ -20,7 +20,7 @@ from relay.core.indicator import Indicator
 from relay.core.moments import Ms
 from relay.core.pacer import Reach
 from relay.core.timings import TICK_MS, Timings
-from tests.core.answers import Answer, accepted, script
+from tests.core.answers import Answer, accepted, script, timed_out
 from tests.core.invariants import (
     EVERYWHERE,
     calls_within,
@@ -373,6 +373,21 @@ def test_a_restarted_process_waits_for_what_its_predecessor_may_have_sent(gap: i
     machine.keystroke(at=4010)
     machine.run_until(4200)
     assert machine.sent[1].at == pytest.approx(4010, abs=TICK_MS)
+
+
+@pytest.mark.parametrize("late_ms", [0, 1000, 2000, 5000])
+def test_after_a_crash_calls_arrive_an_interval_apart_however_late_the_last_was_applied(late_ms: int) -> None:
+    """1, 13: the gate once did not wait for what may be applied later than a request takes."""
+    lost = timed_out(2000, arrives_ms=2000 + late_ms)
+    machine = Machine(Timings(late_ms=late_ms), answers=script(lost, then=accepted(0)))
+    machine.keystroke(at=0)
+    machine.crash(at=10)
+    for at in range(10, 12_000, 200):
+        machine.keystroke(at=at)
+    before, after = (one.arrives_at for one in machine.sent[:2])
+    assert before == 10 + late_ms
+    assert after is not None
+    assert after >= before + 2000
 
 
 def test_jitter_is_on_in_some_of_the_settings_and_off_in_others() -> None:

@@ -23,7 +23,7 @@ from tests.ingest.rubbish import BODIES
 # Some frames have to be of 64 KiB, and hypothesis writes each conversation down.
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
-PIECES_S = 3.0
+PIECES_S = 15.0
 MOST_PIECES = 4000
 """64 KiB byte by byte takes as long as a conversation may."""
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
