@@ -12,11 +12,11 @@ from relay.core.activity import Activity, Kind
 from relay.core.actor import State
 from relay.core.engagement import Reason
 from relay.core.indicator import Indicator, stronger
-from relay.core.moments import NEVER, Ms
+from relay.core.moments import Ms
 from relay.core.pacer import Pacer, Reach
 from relay.core.session import MAX_ACTORS, Change, Session, Verdict
 from relay.core.timings import TICK_MS, Timings
-from tests.core.answers import accepted, script, server_error
+from tests.core.answers import accepted, script
 from tests.core.machine import ADDRESS, GUEST, TERMINAL, Machine, activity
 
 TYPING, PAUSED, STOPPED = Indicator.TYPING, Indicator.PAUSED, Indicator.STOPPED
@@ -362,59 +362,6 @@ def test_a_drain_stops_what_is_shown_at_the_gate(reach: Reach, told: str) -> Non
     assert machine.session is None
 
 
-def test_an_ended_session_is_forgotten_a_tombstone_after_it_came_to_rest() -> None:
-    machine = Machine()
-    machine.keystroke(at=0)
-    machine.act(Kind.SESSION_ENDED, at=5000)  # the stop is told at once, and its gate opens two seconds later
-    machine.run_until(6900)
-    assert machine.session is not None
-    machine.run_until(7100)
-    assert machine.session is None
-    machine.run_until(66_900)
-    assert machine.rest is not None
-    machine.run_until(67_200)
-    assert machine.rest is None
-
-
-def test_a_session_does_not_rest_from_its_failures() -> None:
-    """It did, and a platform that was down was asked twice for each key instead of once."""
-    machine, keys_at = Machine(answers=script(then=server_error())), range(0, 180_000, 30_000)
-    for at in keys_at:
-        machine.keystroke(at=at)
-    machine.run_until(200_000)
-    calls = [sum(at <= sent.at < at + 30_000 for sent in machine.sent) for at in keys_at]
-    assert calls == [2, 1, 1, 1, 1, 1], "I, then 2 I and more: longer than anybody types with one key"
-
-
-def test_at_rest_an_order_is_remembered() -> None:
-    machine = Machine()
-    machine.act(Kind.KEYSTROKE, at=0, seq=7)
-    machine.act(Kind.MESSAGE_SENT, at=500, seq=8)
-    machine.run_until(30_000)
-    assert machine.session is None
-    assert machine.act(Kind.KEYSTROKE, at=30_000, seq=7) is Verdict.STALE
-    assert machine.act(Kind.KEYSTROKE, at=30_000, seq=9) is Verdict.APPLIED
-
-
-def test_at_rest_a_terminal_activity_still_outdates_what_is_older() -> None:
-    machine = Machine()
-    machine.act(Kind.MESSAGE_SENT, at=0, client_at=1000)
-    machine.run_until(30_000)
-    assert machine.session is None
-    assert machine.act(Kind.KEYSTROKE, at=30_000, client_at=999) is Verdict.STALE
-
-
-def test_at_rest_a_dead_thought_stays_dead_for_its_tombstone() -> None:
-    machine = Machine(Timings(thinking_life_ms=20_000))
-    machine.think("t1", at=0)
-    for at in range(5000, 20_000, 5000):
-        machine.act(Kind.HEARTBEAT, at=at, actor="bot", thinking_id="t1")
-    machine.run_until(50_000)
-    assert machine.session is None
-    assert machine.think("t1", at=50_000) is Verdict.EXHAUSTED_ID
-    assert machine.think("t2", at=50_100) is Verdict.APPLIED
-
-
 def test_of_two_timers_at_one_instant_the_order_is_the_same_whoever_came_first() -> None:
     """Ben falls silent for good in the moment in which Ann's lease is lost."""
 
@@ -430,12 +377,6 @@ def test_of_two_timers_at_one_instant_the_order_is_the_same_whoever_came_first()
     assert states("ann", "ben") == states("ben", "ann")
 
 
-def test_a_session_with_something_to_do_never_comes_to_rest() -> None:
-    one = session()
-    one.observe(activity(Kind.KEYSTROKE), 0, [])
-    assert one.rests_at() == NEVER
-
-
 def test_a_closing_session_comes_back_with_its_gate() -> None:
     """Never a second pacer: its gate would be open, and the guest told twice within the interval."""
     machine = Machine(answers=script(then=accepted(100)))
@@ -445,10 +386,3 @@ def test_a_closing_session_comes_back_with_its_gate() -> None:
     machine.run_until(2600)
     assert machine.sessions == 1
     assert machine.told() == ["0 typing", "2300 typing"], "the same episode, refreshed at R"
-
-
-def test_a_session_that_nobody_told_anything_is_forgotten_too() -> None:
-    machine = Machine()
-    machine.act(Kind.HEARTBEAT, at=0)
-    machine.finish()
-    assert machine.session is None

@@ -1,0 +1,75 @@
+"""What a session at rest remembers, for how long, and what it wakes as."""
+
+from relay.core.activity import Kind
+from relay.core.moments import NEVER
+from relay.core.session import Verdict
+from relay.core.timings import Timings
+from tests.core.answers import script, server_error
+from tests.core.machine import Machine
+
+
+def test_an_ended_session_is_forgotten_a_tombstone_after_it_came_to_rest() -> None:
+    machine = Machine()
+    machine.keystroke(at=0)
+    machine.act(Kind.SESSION_ENDED, at=5000)  # the stop is told at once, and its gate opens two seconds later
+    machine.run_until(6900)
+    assert machine.session is not None
+    machine.run_until(7100)
+    assert machine.session is None
+    machine.run_until(66_900)
+    assert machine.rest is not None
+    machine.run_until(67_200)
+    assert machine.rest is None
+
+
+def test_a_session_does_not_rest_from_its_failures() -> None:
+    """It did, and a platform that was down was asked twice for each key instead of once."""
+    machine, keys_at = Machine(answers=script(then=server_error())), range(0, 180_000, 30_000)
+    for at in keys_at:
+        machine.keystroke(at=at)
+    machine.run_until(200_000)
+    calls = [sum(at <= sent.at < at + 30_000 for sent in machine.sent) for at in keys_at]
+    assert calls == [2, 1, 1, 1, 1, 1], "I, then 2 I and more: longer than anybody types with one key"
+
+
+def test_at_rest_an_order_is_remembered() -> None:
+    machine = Machine()
+    machine.act(Kind.KEYSTROKE, at=0, seq=7)
+    machine.act(Kind.MESSAGE_SENT, at=500, seq=8)
+    machine.run_until(30_000)
+    assert machine.session is None
+    assert machine.act(Kind.KEYSTROKE, at=30_000, seq=7) is Verdict.STALE
+    assert machine.act(Kind.KEYSTROKE, at=30_000, seq=9) is Verdict.APPLIED
+
+
+def test_at_rest_a_terminal_activity_still_outdates_what_is_older() -> None:
+    machine = Machine()
+    machine.act(Kind.MESSAGE_SENT, at=0, client_at=1000)
+    machine.run_until(30_000)
+    assert machine.session is None
+    assert machine.act(Kind.KEYSTROKE, at=30_000, client_at=999) is Verdict.STALE
+
+
+def test_at_rest_a_dead_thought_stays_dead_for_its_tombstone() -> None:
+    machine = Machine(Timings(thinking_life_ms=20_000))
+    machine.think("t1", at=0)
+    for at in range(5000, 20_000, 5000):
+        machine.act(Kind.HEARTBEAT, at=at, actor="bot", thinking_id="t1")
+    machine.run_until(50_000)
+    assert machine.session is None
+    assert machine.think("t1", at=50_000) is Verdict.EXHAUSTED_ID
+    assert machine.think("t2", at=50_100) is Verdict.APPLIED
+
+
+def test_a_session_with_something_to_do_never_comes_to_rest() -> None:
+    machine = Machine()
+    machine.keystroke(at=0)
+    assert machine.session is not None
+    assert machine.session.rests_at() == NEVER
+
+
+def test_a_session_that_nobody_told_anything_is_forgotten_too() -> None:
+    machine = Machine()
+    machine.act(Kind.HEARTBEAT, at=0)
+    machine.finish()
+    assert machine.session is None
