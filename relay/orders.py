@@ -81,7 +81,7 @@ class Orders:
     def _refuse_if_closed(self, session: Session) -> None:
         now = self._flow.world.now()
         refusal = pacing.refusal_of_order(session.pacer, now, session.timings)
-        self._flow.sessions.arm(session, now)  # opened for this order: it must be forgotten again
+        self._flow.sessions.arm(session, now)  # opened for this order: it must come to rest again
         if isinstance(refusal, str):
             message = "the platform refused this session a moment ago; it is tried again within a minute"
             raise _rejection(Refused(session.pacer.mute_status, refusal, message), 0.0)

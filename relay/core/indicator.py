@@ -43,7 +43,7 @@ class Rank(IntEnum):
 
 
 class Wish(NamedTuple):
-    """One indicator to show now. Built when a permit is in hand, never stored for later.
+    """One indicator to show now. What is sent is built when a permit is in hand; only an order is kept until then.
 
     A named tuple: it is built at every look at a session that has something to tell, for half of a frozen dataclass's
     price.

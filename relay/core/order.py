@@ -2,7 +2,8 @@
 
 A pair (`epoch`, `seq`) orders them fully: epochs are connections or process starts, `seq` counts within. Without
 `seq` only a terminal activity orders: what is older than it, by the caller's own clock, comes too late. Client time
-is compared with the same client's, never with ours.
+is compared with the same client's, never with ours. Nobody is held to an order for ever: once an actor has been idle for a
+tombstone, and its session has come to rest (`relay.core.rest`), it begins anew.
 """
 
 from relay.core.activity import Activity, Kind

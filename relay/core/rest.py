@@ -35,9 +35,17 @@ class Rest(NamedTuple):
 
 
 def rest_of(session: Session, now: Ms) -> Rest:
-    """Call it at `rests_at` or later; orders are remembered for a tombstone from then on."""
-    actors = [_remembered(actor, now) for actor in session.actors if _has_order(actor)]
-    return Rest(session.address, session.source, now + session.timings.tombstone_ms, tuple(actors))
+    """Call it at `rests_at` or later. Orders are remembered for a tombstone from then on, but for those that are as old.
+
+    For what comes too late wakes a session too, and must not keep alive the very order that makes it late.
+    """
+    tombstone_ms = session.timings.tombstone_ms
+    actors = [
+        _remembered(actor, now)
+        for actor in session.actors
+        if _has_order(actor) and actor.last > now - tombstone_ms
+    ]
+    return Rest(session.address, session.source, now + tombstone_ms, tuple(actors))
 
 
 def actors_of(rest: Rest) -> list[Actor]:

@@ -1,1 +1,1 @@
-"""Chat sessions now alive: by id, one timer for all, forgetting, drain."""
+"""Chat sessions now alive: by id, one timer for all awake, rest, forgetting."""

@@ -1,4 +1,4 @@
-"""Sessions now alive, by id, and the one timer that serves them all.
+"""Sessions now alive, by id; one timer serves all that are awake, another forgets those at rest.
 
     arm(session) ─► wheel ─► one loop.call_at per tick ─► on_due(session, now) ─► armed again, or laid to rest
                                                                    at rest ─► woken by an activity, or forgotten
@@ -30,6 +30,8 @@ CHUNK = 100
 """Sessions between two looks at the clock."""
 
 FORGET_EVERY_S = 1.0
+FORGET_AT_ONCE = 1000
+"""A millisecond's work, and seldom: each look begins at the front, over the places of those forgotten before."""
 
 CAP_RETRY_S = 5.0
 
@@ -185,27 +187,18 @@ class LiveSessions:
     def _forget(self) -> None:
         """A slice of those whose time is over; their clock is coarse, for nobody waits for it."""
         self._forgetting = None
+        are_left = False
         try:
-            are_left = not self._forget_slice(self._now())
+            sources = self.resting.forget(self._now(), most=FORGET_AT_ONCE)
+            for source in sources:
+                self._discount(Indicator.STOPPED, source)
+            are_left = len(sources) == FORGET_AT_ONCE
         except Exception:  # as in `_serve_one`; what could not be read is looked at again a second later
             log.exception("sessions at rest could not be forgotten")
-            are_left = False
         if are_left:
             self._forgetting = self._loop.call_soon(self._forget)
         elif self.resting:
             self._forgetting = self._loop.call_later(FORGET_EVERY_S, self._forget)
-
-    def _forget_slice(self, now: Ms) -> bool:
-        """False if some whose time is over are left."""
-        forgotten, until = 0, now + SLICE_MS
-        while forgotten < SLICE and self._now() < until:
-            sources = self.resting.forget(now, most=CHUNK)
-            for source in sources:
-                self._discount(Indicator.STOPPED, source)
-            forgotten += len(sources)
-            if len(sources) < CHUNK:
-                return True
-        return False
 
     def _discount(self, stated: Indicator, source: str) -> None:
         self.by_state[stated] -= 1

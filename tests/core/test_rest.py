@@ -1,5 +1,7 @@
 """What a session at rest remembers, for how long, and what it wakes as."""
 
+import pytest
+
 from relay.core.activity import Kind
 from relay.core.moments import NEVER
 from relay.core.session import Verdict
@@ -73,3 +75,17 @@ def test_a_session_that_nobody_told_anything_is_forgotten_too() -> None:
     machine.act(Kind.HEARTBEAT, at=0)
     machine.finish()
     assert machine.session is None
+
+
+@pytest.mark.parametrize(("seq", "client_at"), [(7, None), (None, 7)])
+def test_what_comes_too_late_does_not_keep_alive_the_order_that_makes_it_late(
+    seq: int | None, client_at: int | None
+) -> None:
+    """Each woke the session, which then remembered for another tombstone: who had lost count was never heard again."""
+    machine = Machine()
+    machine.act(Kind.MESSAGE_SENT, at=0, seq=1000, client_at=1000)
+    times = range(5000, 130_000, 5000)
+    verdicts = [machine.act(Kind.KEYSTROKE, at=at, seq=seq, client_at=client_at) for at in times]
+    heard_at = 5000 * (1 + verdicts.index(Verdict.APPLIED))
+    assert 60_000 <= heard_at <= 125_000, "two tombstones and a rest at most"
+    assert set(verdicts[: verdicts.index(Verdict.APPLIED)]) == {Verdict.STALE}
