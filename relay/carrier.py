@@ -46,7 +46,7 @@ class Carrier:
             await self._tell(session, wish)
         # Also where there was nothing to tell: a mark that came to nothing must not be the session's last look. One that
         # came to rest meanwhile is not looked at: the marks of its key are those of whoever woke it.
-        if self._flow.sessions.is_alive(session):
+        if self._flow.sessions.is_awake(session):
             self._flow.look_at(session, self._flow.world.now())
 
     async def _tell(self, session: Session, wish: Wish) -> None:

@@ -278,7 +278,7 @@ class Flow:
         self.refusal = "the relay is shutting down; send to its successor"
         leaving = self.sessions.awake()
         for number, session in enumerate(leaving, start=1):
-            if self.sessions.is_alive(session):
+            if self.sessions.is_awake(session):
                 self._end(session)
             if number % DRAIN_SLICE == 0:
                 await asyncio.sleep(0)

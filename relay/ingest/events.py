@@ -104,11 +104,11 @@ ADDRESS_FIELDS = ("sessionId", "guestId", "communicationId", "agentUserId")
 CheckAddress = Callable[[str, Address], str | None]
 """(gateway name, address) → None, or what is wrong with it, beginning with the field's name where there is one."""
 
-Live = Callable[[SessionKey], Session | None]
-"""The live session of a key, if there is one."""
+Awake = Callable[[SessionKey], Session | None]
+"""The session of a key, where it is awake."""
 
 _PLAIN = frozenset({"sessionId", "type", "guestId", "id", "actor", "epoch", "seq"})
-"""What nearly every event consists of. One with nothing else, of a live session, takes the short way."""
+"""What nearly every event consists of. One with nothing else, of a session awake, takes the short way."""
 
 
 def refuse_junk(body: bytes, *, most_events: int = 1) -> None:
@@ -174,10 +174,10 @@ class EventReader:
 class Reading:
     """Turns events into activities by what is configured: the gateways there are, and what each needs to know."""
 
-    def __init__(self, gateways: Collection[str], check_address: CheckAddress, live: Live) -> None:
+    def __init__(self, gateways: Collection[str], check_address: CheckAddress, awake: Awake) -> None:
         self._gateways = frozenset(gateways)
         self._check_address = check_address
-        self._live = live
+        self._awake = awake
 
     def activities(self, events: Sequence[Event], source: str, gateway: str | None) -> list[Activity]:
         """One activity for each event; `gateway` is for those that name none.
@@ -205,10 +205,10 @@ class Reading:
         return self._plain(event, source, gateway) or self._read(event, source, gateway)
 
     def _plain(self, event: Event, source: str, gateway: str | None) -> Activity | None:
-        """Of an event of a live session that has only the usual fields: there is nothing left to check or to make."""
+        """Of an event of a session awake that has only the usual fields: there is nothing left to check or to make."""
         if gateway is None or not _PLAIN.issuperset(event):
             return None
-        session, kind = self._live((gateway, event["sessionId"])), event["type"]
+        session, kind = self._awake((gateway, event["sessionId"])), event["type"]
         if session is None or kind is _THINKING:
             return None
         address = session.address

@@ -14,7 +14,7 @@ from relay.core.moments import Ms
 from relay.errors import Rejected
 from relay.ingest.accounts import Accounts
 from relay.ingest.credentials import Caller
-from relay.ingest.events import CheckAddress, Event, Live, Reading
+from relay.ingest.events import Awake, CheckAddress, Event, Reading
 from relay.ingest.orders import BroadcastRequest, BroadcastResult
 from relay.ingest.refusals import BadField, rejected
 from relay.ingest.tickets import bind
@@ -43,7 +43,7 @@ class Beyond:
 
     gateways: tuple[str, ...]
     check_address: CheckAddress
-    live: Live
+    awake: Awake
     accept: Callable[[Sequence[Activity]], Accepted]
     broadcast: Callable[[BroadcastRequest], Awaitable[BroadcastResult]]
 
@@ -55,7 +55,7 @@ class Intake:
         self, accounts: Accounts, beyond: Beyond, *, metrics: Metrics, now: Callable[[], Ms]
     ) -> None:
         self._accounts = accounts
-        self._reading = Reading(beyond.gateways, beyond.check_address, beyond.live)
+        self._reading = Reading(beyond.gateways, beyond.check_address, beyond.awake)
         self._accept = beyond.accept
         self._now = now
         self._metrics = metrics

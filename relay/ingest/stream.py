@@ -195,6 +195,7 @@ class Stream:
         (turns,) = self.lines
         most, most_bytes = turns.room()
         most = min(most, TURN_EVENTS - self._since_turn - 1, ACK_EVENTS - (self._taken - self._acked) - 1)
+        # It never suspends, so nobody is cancelled between what is taken here and its being applied.
         others = await plain_frames(self.socket, most, min(most_bytes, TOGETHER_BYTES))
         turns.book(len(others), sum(map(len, others)))
         self._since_turn += len(others)

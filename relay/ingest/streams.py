@@ -173,17 +173,17 @@ class Streams:
         )
 
     async def _leave(self, left: list[Activity]) -> None:
-        """A session that is over meanwhile is left alone: an `actor_left` would open it again."""
+        """A session at rest is left alone: nobody in it has anything to leave, and an `actor_left` would wake it."""
         for first in range(0, len(left), _LEAVE_AT_ONCE):
-            some = [one for one in left[first : first + _LEAVE_AT_ONCE] if self._is_alive(one)]
+            some = [one for one in left[first : first + _LEAVE_AT_ONCE] if self._is_awake(one)]
             if not self._is_accepted(some):
                 for one in some:
                     self._is_accepted([one])
             await asyncio.sleep(0)
 
-    def _is_alive(self, activity: Activity) -> bool:
+    def _is_awake(self, activity: Activity) -> bool:
         key: SessionKey = (activity.gateway, activity.address.session_id)
-        return self._beyond.live(key) is not None
+        return self._beyond.awake(key) is not None
 
     def _is_accepted(self, activities: list[Activity]) -> bool:
         """False where one of them is refused: its session began anew, with another address."""

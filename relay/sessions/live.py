@@ -89,7 +89,7 @@ class LiveSessions:
         self._by_key[session.key] = session
         return session
 
-    def is_alive(self, session: Session) -> bool:
+    def is_awake(self, session: Session) -> bool:
         """False once it was laid to rest or given up, also if another of its key has come since."""
         return self._by_key.get(session.key) is session
 
@@ -172,7 +172,7 @@ class LiveSessions:
             self._give_up(session)
 
     def _lay_to_rest(self, session: Session, now: Ms) -> None:
-        if self.is_alive(session):
+        if self.is_awake(session):
             self.resting.put(session.key, rest_of(session, now))
             del self._by_key[session.key]
             if self._forgetting is None:
@@ -180,7 +180,7 @@ class LiveSessions:
 
     def _give_up(self, session: Session) -> None:
         self._wheel.disarm(session)
-        if self.is_alive(session):
+        if self.is_awake(session):
             del self._by_key[session.key]
             self._discount(session.stated, session.source)
 

@@ -66,7 +66,7 @@ async def test_a_call_whose_session_came_to_rest_under_it_takes_no_mark_from_who
         it.flow.sessions.arm(first, now_ms())
         await it.wait(50)
         it.type()
-        assert not it.flow.sessions.is_alive(first)
+        assert not it.flow.sessions.is_awake(first)
         assert it.arrivals() == []
         await it.wait(2000)
         assert [what for _, what in it.told()] == ["typing"]

@@ -150,11 +150,11 @@ async def test_a_session_forgotten_while_it_was_armed_again_disturbs_nobody() ->
     one = sessions.add(session())
     type_in(sessions, one)
     await asyncio.sleep(80)
-    assert not sessions.is_alive(one)
+    assert not sessions.is_awake(one)
     sessions.arm(one, now_ms())
     await asyncio.sleep(80)
     other = sessions.add(session())
-    assert sessions.is_alive(other)
+    assert sessions.is_awake(other)
     assert sessions.by_state[Indicator.STOPPED] == 1
 
 
