@@ -47,6 +47,18 @@ def _form(said: str) -> Form | None:
     return _FORMS.get(kind) if is_utf8 else None
 
 
+def admit(request: web.BaseRequest, rates: Rates, *, max_bytes: int, now: Ms) -> None:
+    """Pays for the request and for the bytes it announces. Raises Rejected (429), Unread (413).
+
+    More than any body may hold is never read, and so not paid for: a length alone could empty the bucket for years.
+    """
+    announced_bytes = request.content_length or 0
+    is_too_large = announced_bytes > max_bytes
+    rates.admit_request(0 if is_too_large else announced_bytes, now)
+    if is_too_large:
+        raise too_large(max_bytes)
+
+
 def payer(request: web.BaseRequest, rates: Rates, now: Callable[[], Ms]) -> Book | None:
     """Pays for the bytes of a body that were not announced, and so not paid for yet: also those that come to nothing."""
     if request.content_length is not None:

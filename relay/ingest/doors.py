@@ -26,7 +26,7 @@ from relay.ingest.adapters.door import PREFIX as SOURCES
 from relay.ingest.adapters.door import SourceDoor
 from relay.ingest.answers import refusal, reply
 from relay.ingest.api import public_documents
-from relay.ingest.body import Form, form_of, payer, read_body
+from relay.ingest.body import Form, admit, form_of, payer, read_body
 from relay.ingest.counts import count_refusal
 from relay.ingest.credentials import WRITE, Caller, Credentials
 from relay.ingest.event_door import EventDoor
@@ -178,7 +178,7 @@ class Doors:
         if caller.ticket is not None:
             raise Rejected(403, "Forbidden", "a ticket is good for events and streams only")
         account = self._accounts[caller.source]
-        account.rates.admit_request(request.content_length or 0, self._now())
+        admit(request, account.rates, max_bytes=limits.max_event_bytes, now=self._now())
         form_of(headers, allowed=_ONLY_JSON)
         return caller, await read_body(
             request,

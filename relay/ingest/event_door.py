@@ -16,7 +16,7 @@ from relay.core.signature import ID_HEADER
 from relay.errors import Rejected, Unavailable
 from relay.ingest.accounts import Account, Accounts
 from relay.ingest.answers import Letterhead, refusal, reply
-from relay.ingest.body import Form, arrived, form_of, payer, read_body, read_into
+from relay.ingest.body import Form, admit, arrived, form_of, payer, read_body, read_into
 from relay.ingest.counts import count_refusal
 from relay.ingest.credentials import WRITE, Caller, Credentials
 from relay.ingest.events import Event, EventReader
@@ -102,7 +102,7 @@ class EventDoor:
             return await self._signed(request)
         caller = self.credentials.caller(headers, WRITE)
         account = self._account(caller)
-        account.rates.admit_request(request.content_length or 0, self._now())
+        admit(request, account.rates, max_bytes=self._limits.max_batch_bytes, now=self._now())
         form = form_of(headers)
         if form is _LINES:
             return await self._lines(request, caller, account)

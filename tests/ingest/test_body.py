@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from relay import wire
-from tests.ingest.house import EVENT, House, opened, settings, sure
+from tests.ingest.house import EVENT, House, key_settings, opened, settings, sure
 
 HEAD = (
     "POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -102,6 +102,26 @@ async def test_chunks_that_break_in_mid_body_end_at_the_deadline() -> None:
 async def test_an_announced_size_past_the_bound_is_refused_unread(house: House) -> None:
     answer = await house.said(HEAD + b"Content-Length: 999999999\r\n\r\n", within_s=4)
     assert answer.startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/broadcasts", "/v1/tickets"])
+async def test_a_length_that_nobody_reads_costs_its_source_nothing(house: House, path: str) -> None:
+    """It was charged as announced, and one head with eleven nines kept a source out for hours."""
+    head = HEAD.replace(b"/v1/events", path.encode()) + b"Content-Length: 99999999999\r\n\r\n"
+    assert (await house.said(head, within_s=4)).startswith(b"HTTP/1.1 413")
+    assert (await house.post(EVENT)).status == 202
+
+
+async def test_what_is_announced_is_paid_for_though_it_never_comes() -> None:
+    """Else a source could have as much of it read as it likes, a body at a time."""
+    crm = {"keys": [key_settings(sure())], "bytes_per_s": 2048}
+    async with opened(settings(sources={"crm": crm})) as house:
+        host, _, port = house.base_url.removeprefix("http://").rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(HEAD + b"Content-Length: 4096\r\n\r\n")
+        statuses = [(await house.post(EVENT)).status for _ in range(3)]
+        writer.close()
+    assert statuses[-1] == 429
 
 
 async def test_a_body_that_drips_is_408_and_the_connection_ends() -> None:
