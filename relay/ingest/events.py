@@ -143,7 +143,7 @@ class EventReader:
         try:
             return self._one(body)
         except ValidationError as why:
-            raise wire_problems(why) from None
+            raise wire_problems(why, Event) from None
 
     def array(self, body: bytes) -> list[Event]:
         """A body that is one JSON array of events."""
@@ -161,14 +161,14 @@ class EventReader:
         try:
             return self._one(text)
         except ValidationError as why:
-            raise wire_problems(why, index=index) from None
+            raise wire_problems(why, Event, index=index) from None
 
     def _refused(self, why: ValidationError) -> Rejected:
         if why.error_count() > 1:  # an array too long says nothing else
-            return wire_problems(why)
+            return wire_problems(why, Event)
         first = why.errors(include_url=False, include_context=False, include_input=False)[0]
         is_too_long = first["type"] == "too_long" and not first["loc"]
-        return too_many_events(self._max_events) if is_too_long else wire_problems(why)
+        return too_many_events(self._max_events) if is_too_long else wire_problems(why, Event)
 
 
 class Reading:

@@ -60,7 +60,7 @@ def read_order(body: bytes) -> Order:
     try:
         return _ORDER.validate_json(body)
     except ValidationError as why:
-        raise wire_problems(why) from None
+        raise wire_problems(why, Order) from None
 
 
 def address_of(order: Order) -> Address:

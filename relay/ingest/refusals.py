@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from relay.core.moments import Ms
 from relay.errors import Rejected
@@ -51,8 +53,8 @@ def rejected(problems: Sequence[Problem]) -> Rejected:
     )
 
 
-def wire_problems(why: ValidationError, *, index: int | None = None) -> Rejected:
-    """400 for a body that is not JSON, else 422. `index` is the place of the line the error is about."""
+def wire_problems(why: ValidationError, form: type, *, index: int | None = None) -> Rejected:
+    """400 for a body that is not JSON, else 422. `form` is what was wanted, `index` the place of the line it is about."""
     count = why.error_count()
     if count > _COUNTED_AT_MOST:
         return Rejected(422, "Unprocessable event", f"{count} fields are not as wanted; nothing was applied")
@@ -60,7 +62,7 @@ def wire_problems(why: ValidationError, *, index: int | None = None) -> Rejected
     if index is None and errors[0]["type"] == _NOT_JSON:
         return not_json(errors[0]["msg"])
     prefix: Place = () if index is None else (index,)
-    return rejected([(prefix + error["loc"], _words(error["type"], error["msg"])) for error in errors])
+    return rejected([(prefix + error["loc"], _words(error, form)) for error in errors])
 
 
 def not_json(words: str = "Invalid JSON: the body is empty") -> Rejected:
@@ -91,10 +93,32 @@ def too_large(limit_bytes: int) -> Rejected:
     return Unread(413, "Body too large", f"at most {limit_bytes} bytes are taken here")
 
 
-def _words(kind: str, words: str) -> str:
-    if kind == "extra_forbidden":
-        return "no field has this name; message text and other content never enter here"
-    return words.removeprefix("Value error, ")
+def _words(error: ErrorDetails, form: type) -> str:
+    if error["type"] == "extra_forbidden":
+        return _unknown([part for part in error["loc"] if isinstance(part, str)], form)
+    if error["type"] == _NOT_JSON:
+        return error["msg"].replace(
+            " at line 1 column ", " at column "
+        )  # one of several, each a line by itself
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _unknown(path: Sequence[str], form: type) -> str:
+    """Near is what begins alike, whatever its case and signs: `session_id`, `sequence`, `duration` for `durationMs`."""
+    asked = _plain(path[0]) if len(path) == 1 else ""
+    for known, name in _names(form):
+        if asked.startswith(known) or (len(asked) > 1 and known.startswith(asked)):
+            return f"no field has this name; did you mean `{name}`?"
+    return "no field has this name; message text and other content never enter here"
+
+
+@cache
+def _names(form: type) -> Sequence[tuple[str, str]]:
+    return [(_plain(name), name) for name in form.__annotations__]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
 
 
 def _dotted(place: Place) -> str:

@@ -73,7 +73,7 @@ def read_ticket_request(body: bytes) -> TicketRequest:
     try:
         return _REQUEST.validate_json(body)
     except ValidationError as why:
-        raise wire_problems(why) from None
+        raise wire_problems(why, TicketRequest) from None
 
 
 def ticketed_address(asked: TicketRequest) -> Address:

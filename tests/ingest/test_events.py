@@ -164,6 +164,29 @@ def test_a_name_of_the_callers_own_making_is_only_repeated_where_it_is_one() -> 
     assert sorted(place for place, _ in why.problems) == ["?", "?", "fine_name"]
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("session_id", "sessionId"), ("guest-id", "guestId"), ("sequence", "seq"), ("duration", "durationMs"), ("ID", "id")],
+)  # fmt: skip
+def test_a_name_that_nearly_is_one_is_told_its_neighbour(name: str, near: str) -> None:
+    ((_, words),) = refused(wire.dumps(EVENT | {name: 1})).problems
+    assert f"did you mean `{near}`?" in words
+
+
+def test_an_order_s_neighbours_are_its_own() -> None:
+    order = {"sessionId": SESSION, "guestId": "g-17", "type": "typing", "durationMs": 3000}
+    with pytest.raises(Rejected) as caught:
+        read_order(wire.dumps(order))
+    ((_, words),) = caught.value.problems
+    assert "did you mean `duration`?" in words
+
+
+@pytest.mark.parametrize("name", ["text", "message", "x", "_", "-", "a"])
+def test_content_has_no_neighbour(name: str) -> None:
+    ((_, words),) = refused(wire.dumps(EVENT | {name: 1})).problems
+    assert "never enter here" in words
+
+
 def test_a_body_of_junk_names_is_not_listed_one_by_one() -> None:
     why = refused(wire.dumps(EVENT | {f"x{number}": 1 for number in range(5000)}))
     assert (why.status, why.problems) == (422, ())

@@ -47,6 +47,13 @@ def test_nothing_but_blank_lines_is_no_json(body: bytes) -> None:
     assert refused(body).status == 400
 
 
+def test_of_a_line_that_is_no_json_only_the_place_in_it_is_told() -> None:
+    """It said `line 1`, of a line that was the second."""
+    ((place, words),) = refused(LINE + b"\n{").problems
+    assert place == "1"
+    assert words.endswith("at column 1")
+
+
 def test_one_line_too_many_is_413() -> None:
     assert refused((LINE + b"\n") * 6).status == 413
 

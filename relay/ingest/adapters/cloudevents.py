@@ -62,4 +62,4 @@ def _event(payload: Payload, kind: Kind) -> Event:
     try:
         return _EVENT.validate_json(told)
     except ValidationError as why:
-        raise wire_problems(why) from None
+        raise wire_problems(why, Event) from None

@@ -158,4 +158,4 @@ def _event(candidate: dict[str, Any], place: Place) -> Event:
     try:
         return _EVENT.validate_json(told)
     except ValidationError as why:
-        raise wire_problems(why, index=int(place[0]) if place else None) from None
+        raise wire_problems(why, Event, index=int(place[0]) if place else None) from None
