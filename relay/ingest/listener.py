@@ -28,6 +28,8 @@ from relay.settings.models import Server
 BACKLOG = 1024
 UNREAD_S = 12.0
 """How long a connection may leave bytes of ours unread. A stream's own five and five seconds end before."""
+HEADER_BYTES = 8190
+LINE_BYTES = 4096
 _SHARE_OF_FILES = 0.8  # the rest is for the outbox, the platform and the trackers
 
 logger = logging.getLogger("relay.ingest")
@@ -42,8 +44,8 @@ def http_options(keepalive_timeout_s: float) -> dict[str, Any]:
         "auto_decompress": False,  # no bombs; an encoded body is refused
         "keepalive_timeout": keepalive_timeout_s,
         "lingering_time": 2.0,  # seconds the rest of a refused body is read, so that the answer arrives
-        "max_field_size": 8190,
-        "max_line_size": 4096,
+        "max_field_size": HEADER_BYTES,
+        "max_line_size": LINE_BYTES,
     }
 
 
@@ -59,6 +61,17 @@ def most_connections() -> int:
     """Four fifths of the process's file limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return int(soft * _SHARE_OF_FILES)
+
+
+_UNPARSED = {
+    f"Got more than {LINE_BYTES} bytes": f"a request line of at most {LINE_BYTES} bytes is taken here",
+    f"Got more than {HEADER_BYTES} bytes": f"a header of at most {HEADER_BYTES} bytes is taken here",
+    "Missing 'Host'": "a Host header is wanted (RFC 9112 section 3.2)",
+    "Content-Length": "the length of the body is not told as RFC 9112 section 6.2 has it",
+    "HTTPS traffic": "this is TLS, and plain HTTP is spoken here: post to http://, or put a proxy in front",
+    "": "the request line or a header is not as RFC 9112 has it",
+}
+"""What aiohttp says of bytes that are not HTTP, and what we say. The last is for everything else."""
 
 
 class _Connection(web.RequestHandler):
@@ -202,7 +215,7 @@ class Listener(web.Server):
         if status == 400:
             self._parse_errors.value += 1
             self._say("not_http", None)
-            return problem(400, "Not HTTP", "the request could not be parsed")
+            return problem(400, "Not HTTP", _unparsed(str(why)))
         self._say("fault", why)
         return problem(500, "Internal error", "this is a fault of the relay; its log says more")
 
@@ -212,3 +225,8 @@ class Listener(web.Server):
         if unsaid is not None:
             level = logging.INFO if why is None else logging.ERROR
             logger.log(level, "http.%s", what, exc_info=why, extra={"fields": {"unsaid": unsaid}})
+
+
+def _unparsed(said: str) -> str:
+    """By what aiohttp said of it, which is not passed on: it repeats what was sent."""
+    return next((words for start, words in _UNPARSED.items() if start in said), _UNPARSED[""])

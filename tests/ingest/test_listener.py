@@ -32,6 +32,25 @@ async def test_what_is_no_http_is_one_400_and_the_end(house: House, raw: bytes) 
     assert house.counted("relay_http_parse_errors_total") == 1
 
 
+GET, HOST = b"GET / HTTP/1.1\r\n", b"Host: 127.0.0.1\r\n"
+TELLING = {
+    "4096": b"GET /kanarienvogel" + b"a" * 4096 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+    "8190": GET + HOST + b"X: kanarienvogel" + b"a" * 8190 + b"\r\n\r\n",
+    "Host": GET + b"X: kanarienvogel\r\n\r\n",
+    "length": GET + HOST + b"Content-Length: kanarienvogel\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00",
+    "header": GET + HOST + b"kanarien vogel: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("word", TELLING)
+async def test_what_is_wrong_with_a_head_is_told_and_the_head_is_not(house: House, word: str) -> None:
+    answer = await house.said(TELLING[word])
+    assert answer.startswith(b"HTTP/1.0 400")
+    assert word.encode() in answer.partition(b"\r\n\r\n")[2]
+    assert b"kanarien" not in answer
+
+
 async def test_a_flood_of_garbage_is_counted_and_hardly_logged(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
