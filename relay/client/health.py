@@ -9,7 +9,7 @@ closed while idle looks like that.
 """
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from relay.client.answers import Answer, Fault, Trouble
@@ -23,6 +23,10 @@ MOST_WAIT_MS: Ms = 60_000
 """A longer Retry-After is not a relay's: its own are seconds. A bot should not be silent for an hour by mistake."""
 
 SAID_AT = 2
+HEALS_MS: Ms = 1000
+"""Asked to wait for longer than this, a first failure is said at once: the next try is too far off to heal it unnoticed.
+A second is what a source hears that is over its rate for a moment."""
+
 MOST_SAID = 20
 
 
@@ -37,6 +41,8 @@ class Health:
 
     may_try_at: Ms = -NEVER
     fails: int = 0
+    away: Trouble | None = None
+    """Of the last failure, until something is taken: why nothing may be tried before its time."""
     _failed_at: Ms = -NEVER
     _said: str = ""
     _since: Ms = 0
@@ -59,8 +65,16 @@ class Health:
             case Fault.UNUSABLE:
                 return self._well(now) or self._unusable(trouble)
 
+    def silence(self, now: Ms, *, until: Ms) -> Trouble | None:
+        """Why nothing may be tried before `until`: the last failure, for as long as it holds yet. None if something may."""
+        if self.away is None or self.may_try_at < until:
+            return None
+        wait_s = (self.may_try_at - now) / 1000
+        words = f"{self.away.words} (this was not sent: nothing will be for {wait_s:.0f} s)"
+        return replace(self.away, words=words, retry_after_s=wait_s)
+
     def _well(self, now: Ms) -> Line | None:
-        self.fails, self.may_try_at = 0, now
+        self.fails, self.may_try_at, self.away = 0, now, None
         if not self._said:
             return None
         self._said = ""
@@ -70,12 +84,14 @@ class Health:
         if began >= self._failed_at:
             self.fails += 1
             self._failed_at = now
+        self.away = trouble
         wait_ms = BACKOFF_MS[min(self.fails, len(BACKOFF_MS)) - 1] * (1 + JITTER * jitter)
-        asked_ms = min((trouble.retry_after_s or 0) * 1000, MOST_WAIT_MS)
+        asked_ms = asked_wait_ms(trouble)
         self.may_try_at = max(self.may_try_at, now + max(wait_ms, asked_ms))
-        if self.fails < SAID_AT:
+        if self.fails < SAID_AT and asked_ms <= HEALS_MS:
             return None
-        return self._changed("away", now, logging.WARNING, f"the relay takes nothing: {trouble.words}")
+        words = f"the relay takes nothing{_how(trouble.status, asked_ms)}: {trouble.words}"
+        return self._changed("away", now, logging.WARNING, words)
 
     def _refused(self, trouble: Trouble, now: Ms) -> Line | None:
         words = f"the relay refuses with {trouble.status}, and will until it is put right: {trouble.words}"
@@ -97,6 +113,17 @@ class Health:
             return None
         self._said_of_events.add(words)
         return Line(logging.ERROR, f"{words}; this is said once")
+
+
+def asked_wait_ms(trouble: Trouble) -> Ms:
+    """For how long the relay asks to be left alone, as far as that is believed."""
+    return min((trouble.retry_after_s or 0) * 1000, MOST_WAIT_MS)
+
+
+def _how(status: int, asked_ms: Ms) -> str:
+    """` (429, for 30 s)`: as much of it as there is."""
+    known = [str(status)] * bool(status) + [f"for {asked_ms / 1000:.0f} s"] * bool(asked_ms)
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _unnumbered(place: str) -> str:

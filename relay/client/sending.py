@@ -83,14 +83,15 @@ class Sender:
         except TypeError:
             return self._unwritable(len(events))
         letter.is_alone, letter.expires_at = True, self._now() + within_s * 1000
-        if self._health.may_try_at >= letter.expires_at:
-            return away("it took nothing before, and will not be tried again in that time")
+        if (silence := self._health.silence(self._now(), until=letter.expires_at)) is not None:
+            self.counts.dropped += len(events)
+            return Answer(trouble=silence)
         answered = self._answered(letter)
         self._put(letter)
         try:
             return await self._within(answered, within_s)
         finally:
-            self._waiting.drop(letter)
+            self.counts.dropped += len(events) * self._waiting.drop(letter)
 
     async def heard(self, run: Run, *, within_s: float) -> Answer:
         """What the relay answers to what is to be said of `run` now."""
@@ -134,7 +135,8 @@ class Sender:
                 self._settling.lose(crowded_out, away("too much is waiting to be sent"))
             self._pump_soon()
         elif is_end:
-            self._waiting.drop(run)
+            is_unheard = self._waiting.drop(run) and self._health.away is not None
+            self.counts.dropped += is_unheard  # of a run that only was short there was nothing to hear
             tell(run, Answer())
         return is_end
 

@@ -18,7 +18,8 @@ from relay.core.moments import Ms
 
 @dataclass(slots=True)
 class Counts:
-    """Events since the start. `dropped` ones were too old or too many, `refused` ones the relay would not have."""
+    """Events since the start. `dropped` ones were too old or too many, or over before a relay that took nothing could
+    be told; `refused` ones the relay would not have."""
 
     taken: int = 0
     dropped: int = 0

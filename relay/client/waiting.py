@@ -89,10 +89,13 @@ class Waiting:
             self.drop(crowded_out)
         return crowded_out
 
-    def drop(self, entry: Entry) -> None:
-        if entry in self._entries:
-            del self._entries[entry]
-            self._letters -= isinstance(entry, Letter)
+    def drop(self, entry: Entry) -> bool:
+        """Whether it did wait."""
+        if entry not in self._entries:
+            return False
+        del self._entries[entry]
+        self._letters -= isinstance(entry, Letter)
+        return True
 
     def emptied(self) -> list[Entry]:
         """All that waited."""

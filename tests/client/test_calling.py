@@ -207,8 +207,9 @@ async def test_runs_that_open_and_close_in_an_outage_leave_nothing_behind(nobody
     for number in range(100):
         async with client.thinking(f"s{number}"):
             pass
+    assert client.counts.dropped == before + 100, "it heard of none of them"
     await client.close()
-    assert client.counts.dropped == before
+    assert client.counts.dropped == before + 100
 
 
 async def test_a_keystroke_that_would_be_late_is_dropped_and_counted() -> None:
@@ -245,6 +246,70 @@ async def test_nothing_is_tried_before_retry_after(status: int) -> None:
             client.say(EVENT)
             await asyncio.sleep(12.5)
         assert [round(at - relay.at[0]) for at in relay.at] == [0, 4, 8, 12]
+
+
+async def test_a_429_is_said_once_with_its_words_and_its_wait_and_so_is_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Escaped because only a second failure was said, and a pause of half a minute sees none."""
+    caplog.set_level(logging.INFO, "relay.client")
+    answers = [problem(429, Retry_After="30"), taken(), taken()]
+
+    async def answered(_events: list[dict[str, Any]]) -> web.Response:
+        return answers.pop(0)
+
+    async with standing(answered) as relay, RelayClient(relay.url) as client:
+        async with client.thinking("s1", "g1"):
+            for _ in range(8):
+                client.say(EVENT)
+                await asyncio.sleep(1)
+        (line,) = said(caplog)
+        assert "429" in line
+        assert "refused with 429" in line
+        assert "30 s" in line
+        await asyncio.sleep(30)
+        assert client.counts.dropped == 9
+        assert (await client.send(EVENT)).is_taken
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_what_is_not_sent_is_answered_with_the_refusal_that_forbids_it_and_counted() -> None:
+    async def answered(_events: list[dict[str, Any]]) -> web.Response:
+        return problem(429, Retry_After="30")
+
+    async with standing(answered) as relay, RelayClient(relay.url) as client:
+        await client.send(EVENT)
+        await asyncio.sleep(10)
+        trouble = (await client.send_many([EVENT, EVENT])).trouble
+        assert trouble is not None
+        assert (trouble.fault, trouble.status) == (Fault.AWAY, 429)
+        assert trouble.words.startswith("refused with 429 (this was not sent")
+        assert trouble.retry_after_s == pytest.approx(20, abs=0.1)
+        assert (len(relay.requests), client.counts.dropped) == (1, 3)
+
+
+async def test_a_run_that_a_refused_client_never_told_is_counted() -> None:
+    async def answered(_events: list[dict[str, Any]]) -> web.Response:
+        return problem(429, Retry_After="30")
+
+    async with standing(answered) as relay, RelayClient(relay.url) as client:
+        await client.send(EVENT)
+        async with client.thinking("s1", "g1"):
+            await asyncio.sleep(8)
+        assert (relay.kinds(), client.counts.dropped) == (["keystroke"], 2)
+
+
+async def test_what_nobody_waits_for_any_more_is_counted() -> None:
+    async def hung(_events: list[dict[str, Any]]) -> web.Response:
+        await asyncio.sleep(60)
+        return taken()
+
+    async with standing(hung) as relay, RelayClient(relay.url, timeout_s=20) as client:
+        for number in range(4):
+            client.say(EVENT | {"sessionId": f"s{number}"})
+            await asyncio.sleep(0.1)
+        assert not (await client.send(EVENT)).is_taken
+        assert client.counts.dropped == 1
 
 
 async def test_a_relay_that_hangs_costs_the_work_nothing_and_is_said_once(

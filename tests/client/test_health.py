@@ -61,6 +61,39 @@ def test_a_failure_that_the_next_try_heals_is_not_said() -> None:
     assert lines(failing(), TAKEN, failing(), TAKEN) == [None] * 4
 
 
+def test_a_first_failure_is_said_if_it_asks_for_more_than_a_second() -> None:
+    assert lines(failing(1), TAKEN) == [None, None]
+    assert lines(failing(1.5), failing(1.5), TAKEN) == [logging.WARNING, None, logging.INFO]
+
+
+def test_a_failure_is_said_with_its_status_and_for_how_long_it_holds() -> None:
+    for answer, words in (
+        (away("too much", status=429, retry_after_s=30), "the relay takes nothing (429, for 30 s): too much"),
+        (
+            away("too much", status=429, retry_after_s=900),
+            "the relay takes nothing (429, for 60 s): too much",
+        ),
+        (away("full", status=503), "the relay takes nothing (503): full"),
+        (away("nobody there"), "the relay takes nothing: nobody there"),
+    ):
+        health = Health()
+        judged = [health.judge(answer, began=now, now=now, jitter=0) for now in (0, 1000)]
+        assert [line.words for line in judged if line is not None] == [f"{words}; this is said once"]
+
+
+def test_a_silence_tells_the_failure_it_is_for_and_how_long_it_holds_yet() -> None:
+    health = Health()
+    assert health.silence(0, until=5000) is None
+    health.judge(away("too much", status=429, retry_after_s=30), began=0, now=0, jitter=0)
+    assert health.silence(26_000, until=31_000) is None
+    silence = health.silence(10_000, until=15_000)
+    assert silence is not None
+    assert (silence.status, silence.retry_after_s) == (429, 20)
+    assert silence.words == "too much (this was not sent: nothing will be for 20 s)"
+    health.judge(TAKEN, began=30_000, now=30_000, jitter=0)
+    assert health.silence(30_000, until=30_000) is None
+
+
 def test_an_outage_is_said_once_and_its_end_once() -> None:
     assert lines(failing(), failing(), failing(), TAKEN, TAKEN) == [
         None,
