@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from relay.core.moments import Ms
 
@@ -13,12 +13,14 @@ FRAME_BYTES = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One event, written. `is_alone`: its frame was refused with others in it, so it gets one of its own."""
+    """One event, written. `is_alone`: its frame was refused with others in it, so it gets one of its own. `place` is
+    its own in the order in which all was said: the buffer gives it."""
 
     written: bytes
     expires_at: Ms
     is_keystroke: bool
     is_alone: bool = False
+    place: int = field(default=0, compare=False)
 
 
 class Buffer:
@@ -27,13 +29,15 @@ class Buffer:
     def __init__(self, *, most: int = MOST_BUFFERED) -> None:
         self._most = most
         self._said: deque[Said] = deque()
+        self._puts = 0
 
     def __len__(self) -> int:
         return len(self._said)
 
     def put(self, said: Said) -> bool:
         """False if an older one had to give way: a keystroke if there is one."""
-        self._said.append(said)
+        self._puts += 1
+        self._said.append(replace(said, place=self._puts))
         if len(self._said) <= self._most:
             return True
         place = next((n for n, one in enumerate(self._said) if one.is_keystroke), 0)
@@ -41,10 +45,11 @@ class Buffer:
         return False
 
     def put_back(self, said: Sequence[Said]) -> int:
-        """To the front; how many there was no room for."""
+        """To where it stood; how many there was no room for. Of frames that were refused one after the other the second
+        must not stand before the first: a message would arrive before the keystrokes it ends."""
         room = max(0, self._most - len(self._said))
         kept = said[len(said) - min(room, len(said)) :]
-        self._said.extendleft(reversed(kept))
+        self._said = deque(sorted([*kept, *self._said], key=lambda one: one.place))
         return len(said) - len(kept)
 
     def frame(self, now: Ms, *, most: int) -> tuple[list[Said], int]:

@@ -44,6 +44,14 @@ def test_what_comes_back_stands_in_front_and_the_oldest_of_it_finds_no_room() ->
     assert it.frame(0, most=50)[0] == [key(1), key(2), key(3)]
 
 
+def test_what_comes_back_in_two_parts_stands_in_the_order_in_which_it_was_said() -> None:
+    """Escaped because tests refused one frame at a time, and two can be on their way."""
+    it = buffer(*map(key, range(6)))
+    (first, _), (second, _) = it.frame(0, most=2), it.frame(0, most=2)
+    assert it.put_back(first) + it.put_back(second) == 0
+    assert it.frame(0, most=50)[0] == [key(number) for number in range(6)]
+
+
 def test_one_that_is_to_be_alone_is_alone() -> None:
     alone = Said(b"x", 5000, is_keystroke=True, is_alone=True)
     it = buffer(key(0), alone, key(1))
