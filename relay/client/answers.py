@@ -5,7 +5,7 @@ no answer at all      ──► Answer(trouble=Trouble(AWAY | UNUSABLE | REFUSED
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from relay import wire
@@ -78,16 +78,26 @@ def answer_of(status: int, body: bytes, *, retry_after: str | None, wall: UnixMs
     told = _object(body)
     if status == 202 and isinstance(told.get("accepted"), int):
         return Answer(_count(told, "accepted"), _count(told, "duplicates"), _count(told, "stale"))
-    wait_ms = parse_retry_after(retry_after, wall)
-    return refusal(status, told, retry_after_s=None if wait_ms is None else wait_ms / 1000)
+    return refusal(status, told, retry_after_s=_wait_s(retry_after, wall))
+
+
+def unopened(status: int, body: bytes, *, retry_after: str | None, wall: UnixMs) -> Answer:
+    """Why there is no stream. No event is to blame that could be left out: it may be opened later, or not as it is."""
+    why = _trouble(status, _object(body), _wait_s(retry_after, wall))
+    fault = Fault.AWAY if _fault(status) is Fault.AWAY else Fault.REFUSED
+    return Answer(trouble=replace(why, fault=fault))
 
 
 def refusal(status: int, told: Mapping[str, wire.Json], *, retry_after_s: float | None = None) -> Answer:
     """The trouble in a problem document (RFC 9457), as far as it is one."""
+    return Answer(trouble=_trouble(status, told, retry_after_s))
+
+
+def _trouble(status: int, told: Mapping[str, wire.Json], retry_after_s: float | None) -> Trouble:
     words = _words(told.get("detail")) or "the answer is not a relay's: is this its public address?"
     problems = _problems(told)
     fault = Fault.CROWDED if status == 429 and problems else _fault(status)
-    return Answer(trouble=Trouble(fault, status, words, problems, retry_after_s))
+    return Trouble(fault, status, words, problems, retry_after_s)
 
 
 _FAULTS = {408: Fault.AWAY, 413: Fault.UNUSABLE, 422: Fault.UNUSABLE, 425: Fault.AWAY, 429: Fault.AWAY}
@@ -96,6 +106,11 @@ _FAULTS = {408: Fault.AWAY, 413: Fault.UNUSABLE, 422: Fault.UNUSABLE, 425: Fault
 
 def _fault(status: int) -> Fault:
     return Fault.AWAY if status >= 500 else _FAULTS.get(status, Fault.REFUSED)
+
+
+def _wait_s(retry_after: str | None, wall: UnixMs) -> float | None:
+    wait_ms = parse_retry_after(retry_after, wall)
+    return None if wait_ms is None else wait_ms / 1000
 
 
 def _object(body: bytes) -> dict[str, wire.Json]:

@@ -207,12 +207,10 @@ class RelayClient:
     def _started(self, loop: asyncio.AbstractEventLoop) -> Engine:
         from relay.client.connection import Connection  # noqa: PLC0415 - aiohttp: 0.2 s that importing does not cost
 
-        connection = Connection(self._url, self._key, timeout_s=self._timeout_s)
-
-        async def post(body: bytes) -> tuple[Answer, bool]:
-            return await connection.post(body, time.time_ns() // 1_000_000)
-
-        sender = Sender(post, loop=loop, jitter=random.random, counts=self.counts)
+        connection = Connection(
+            self._url, self._key, timeout_s=self._timeout_s, wall=lambda: time.time_ns() // 1_000_000
+        )
+        sender = Sender(connection.post, loop=loop, jitter=random.random, counts=self.counts)
         return Engine(loop, sender, WeakSet(), connection.open_stream, connection.close)
 
     def _soon(self, act: Callable[[Sender], None]) -> None:

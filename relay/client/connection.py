@@ -1,6 +1,7 @@
 """The only door to aiohttp: bytes to a relay, and what it answers, within a deadline. Loaded at the first use."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import aiohttp
 from aiohttp import hdrs
 
 import relay
-from relay.client.answers import Answer, answer_of, away, refusal
+from relay.client.answers import Answer, answer_of, away, refusal, unopened
 from relay.core.moments import UnixMs
 
 MOST_ANSWER_BYTES = 64 * 1024
@@ -28,8 +29,9 @@ class Reached(NamedTuple):
 class Connection:
     """One pool of connections to one relay; belongs to the loop it is made on."""
 
-    def __init__(self, url: str, key: str | None, *, timeout_s: float) -> None:
+    def __init__(self, url: str, key: str | None, *, timeout_s: float, wall: Callable[[], UnixMs]) -> None:
         self.url = url.rstrip("/")
+        self._wall = wall
         self._timeout_s = timeout_s
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_create_end.append(_note_new)
@@ -42,9 +44,10 @@ class Connection:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             trace_configs=[tracing],
+            raise_for_status=_raise_for_no_stream,
         )
 
-    async def post(self, body: bytes, wall: UnixMs) -> Reached:
+    async def post(self, body: bytes) -> Reached:
         """Never raises but CancelledError: no answer is an answer too."""
         noted = _Noted()
         try:
@@ -57,7 +60,7 @@ class Connection:
             ) as response:
                 content = await _read(response.content)
                 retry_after = response.headers.get(hdrs.RETRY_AFTER)
-                answer = answer_of(response.status, content, retry_after=retry_after, wall=wall)
+                answer = answer_of(response.status, content, retry_after=retry_after, wall=self._wall())
         except TimeoutError:
             answer = away(f"no answer within {self._timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as why:
@@ -73,6 +76,8 @@ class Connection:
                 )
         except TimeoutError:
             return away(f"no answer within {self._timeout_s:g} s")
+        except _UnopenedError as why:
+            return unopened(why.status, why.body, retry_after=why.retry_after, wall=self._wall())
         except aiohttp.WSServerHandshakeError as why:
             return refusal(why.status, {"detail": "it opens no stream"})
         except (aiohttp.ClientError, OSError) as why:
@@ -110,6 +115,25 @@ class Socket:
                 await self._socket.close()
         except (TimeoutError, aiohttp.ClientError, OSError):
             pass  # it is gone either way
+
+
+class _UnopenedError(Exception):
+    """An answer in place of a stream."""
+
+    def __init__(self, status: int, body: bytes, retry_after: str | None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+
+
+async def _raise_for_no_stream(response: aiohttp.ClientResponse) -> None:
+    """What a relay says of a stream it does not open: aiohttp itself would keep nothing of it but the status."""
+    if not response.url.path.endswith(STREAM) or response.status == 101:
+        return
+    async with response:
+        body = await _read(response.content)
+    raise _UnopenedError(response.status, body, response.headers.get(hdrs.RETRY_AFTER))
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

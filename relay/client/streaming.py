@@ -13,13 +13,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol, Self
 
 from relay import wire
 from relay.client.activity import ActorName, Told, activity_event
-from relay.client.answers import Answer, Fault, away, refusal
+from relay.client.answers import NO_ANSWER, Answer, Fault, Trouble, away, refusal
 from relay.client.frames import Buffer, OnTheirWay, Said
-from relay.client.health import Health
+from relay.client.health import Health, asked_wait_ms
 from relay.client.settling import Counts
 from relay.core.moments import Ms
 
@@ -29,6 +30,9 @@ MOST_ON_THEIR_WAY = 500
 FRAME_EVENTS = 50
 SEND_S = 5.0
 CLOSE_S = 2.0
+PAUSE_MS: Ms = 1000
+"""After a frame that the relay cannot take now, where it asks for no longer wait."""
+
 STEADY_MS: Ms = 5000
 """A socket that was open for so long was not refused: the next one is opened without the wait of the last."""
 
@@ -207,29 +211,47 @@ class Stream:
             return
         if isinstance(count := told.get("ack"), int):
             self.counts.taken += self._way.acked(count)
-            self._judge(Answer(), self._now())
+            if (
+                self._now() >= self._pause_until
+            ):  # else it is of what was taken before the relay asked to wait
+                self._judge(Answer(), self._now())
         elif isinstance(told.get("error"), dict) and isinstance(number := told["error"].get("frame"), int):
             self._refused(told["error"], self._way.refused(number))
 
     def _refused(self, problem: dict[str, wire.Json], said: list[Said]) -> None:
-        status = problem.get("status")
-        answer = refusal(status if isinstance(status, int) else 0, problem)
-        is_away = answer.trouble is not None and answer.trouble.fault is Fault.AWAY
-        if is_away:
-            self._pause_until = self._now() + 1000
+        answer = _answer_of(problem)
+        if answer.trouble is not None and answer.trouble.fault is Fault.AWAY:
+            self._pause(answer, answer.trouble)
             self.counts.dropped += self._buffer.put_back(said)
         elif len(said) > 1:
-            alone = [Said(one.written, one.expires_at, one.is_keystroke, is_alone=True) for one in said]
+            alone = [replace(one, is_alone=True) for one in said]
             self.counts.dropped += self._buffer.put_back(alone)
         else:
             self.counts.refused += len(said)
             self._judge(answer, self._now())
+
+    def _pause(self, answer: Answer, trouble: Trouble) -> None:
+        """Of frames that were on their way together one failure counts."""
+        now = self._now()
+        if now >= self._pause_until:
+            self._judge(answer, now)
+        self._pause_until = max(self._pause_until, now + max(PAUSE_MS, asked_wait_ms(trouble)))
 
     def _is_done(self) -> bool:
         return not self._buffer and not len(self._way)
 
     def _now(self) -> Ms:
         return self._loop.time() * 1000
+
+
+def _answer_of(problem: dict[str, wire.Json]) -> Answer:
+    """What an error frame says; without headers, the wait is one of its members."""
+    status, wait_s = problem.get("status"), problem.get("retryAfterS")
+    return refusal(
+        status if isinstance(status, int) else NO_ANSWER,
+        problem,
+        retry_after_s=wait_s if isinstance(wait_s, int | float) and wait_s > 0 else None,
+    )
 
 
 def _look(task: asyncio.Task[None]) -> None:

@@ -13,6 +13,7 @@ from aiohttp import WSMsgType, web
 
 from relay import wire
 from relay.client import RelayClient
+from tests.client.standing import problem
 
 pytestmark = pytest.mark.looptime
 
@@ -28,7 +29,10 @@ class Door:
     opened: int = 0
     queries: list[str] = field(default_factory=list)
     status: int = 101
+    asks_s: int = 0
+    """To wait, after a refusal."""
     is_mute: bool = False
+    refused_at: list[float] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
 
     def told(self) -> list[dict[str, Any]]:
@@ -41,7 +45,7 @@ class Door:
         self.opened += 1
         self.queries.append(request.rel_url.query_string)
         if self.status != 101:
-            return web.Response(status=self.status)
+            return problem(self.status, Retry_After=str(self.asks_s))
         socket: web.WebSocketResponse = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.append(socket)
@@ -60,8 +64,12 @@ class Door:
             told = wire.loads(message.data)
             frame = told if isinstance(told, list) else [told]
             if any(event["sessionId"] == "bad" for event in frame):
-                problem = {"title": "Unprocessable event", "status": 422, "detail": "no", "frame": number}
-                await socket.send_json({"error": problem})
+                refusal = {"title": "Unprocessable event", "status": 422, "detail": "no", "frame": number}
+                await socket.send_json({"error": refusal})
+            elif self.asks_s:
+                refusal = {"status": 503, "detail": "full", "retryAfterS": self.asks_s, "frame": number}
+                self.refused_at.append(asyncio.get_running_loop().time())
+                await socket.send_json({"error": refusal})
             else:
                 self.frames.append(frame)
                 taken += len(frame)
@@ -174,6 +182,48 @@ async def test_a_refused_stream_is_said_once_and_tried_again_in_peace(
         assert relay.opened == 6
         assert len(caplog.records) == 1
         assert "401" in caplog.text
+
+
+async def test_a_stream_refused_with_429_is_said_with_its_words_and_not_opened_before_its_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Escaped because aiohttp keeps a refusal's status alone, and nothing looked at its Retry-After."""
+    caplog.set_level(logging.INFO, "relay.client")
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        relay.status, relay.asks_s = 429, 30
+        for _ in range(29):
+            stream.say(KEY)
+            await asyncio.sleep(1)
+        assert relay.opened == 1
+        (record,) = caplog.records
+        assert record.getMessage() == (
+            "the relay takes nothing (429, for 30 s): refused with 429; this is said once"
+        )
+        relay.status, relay.asks_s = 101, 0
+        await asyncio.sleep(5)
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+        assert stream.counts.dropped + stream.counts.taken == 29
+        assert stream.counts.dropped >= 24
+
+
+async def test_frames_that_cannot_be_taken_now_are_said_once_and_wait_as_long_as_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "relay.client")
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        stream.say(KEY | {"seq": 0})
+        await asyncio.sleep(0.5)
+        relay.asks_s = 4
+        for number in range(1, 9):
+            stream.say(KEY | {"type": "message_sent", "seq": number})
+            await asyncio.sleep(1)
+        assert {round(at - relay.refused_at[0]) for at in relay.refused_at} == {0, 4}
+        assert ["(503, for 4 s): full" in record.getMessage() for record in caplog.records] == [True]
+        relay.asks_s = 0
+        await asyncio.sleep(6)
+        assert relay.seqs() == list(range(9))
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+        assert stream.counts.dropped == 0
 
 
 async def test_a_relay_that_answers_nothing_is_sent_no_more_than_it_may_lose() -> None:
