@@ -36,7 +36,18 @@ class Ran(NamedTuple):
 
 async def run(home: Path, environ: Mapping[str, str], *arguments: str, within_s: float = 20.0) -> Ran:
     """`typing-relay arguments…` to its end."""
-    process = await _launched(home, environ, arguments)
+    return await _ended(await _launched(home, environ, ["-m", "relay", *arguments]), within_s)
+
+
+async def bare_start_s(home: Path) -> float:
+    """How long it takes now to load what `serve` is made of, and do nothing: of a start all that is Python's own."""
+    began = time.monotonic()
+    ran = await _ended(await _launched(home, {}, ["-c", "import relay.app"]), READY_S)
+    assert ran.code == 0, ran.err
+    return time.monotonic() - began
+
+
+async def _ended(process: asyncio.subprocess.Process, within_s: float) -> Ran:
     try:
         async with asyncio.timeout(within_s):
             out, err = await process.communicate()
@@ -88,7 +99,7 @@ async def serving(home: Path, environ: Mapping[str, str]) -> AsyncIterator[Relay
     """`typing-relay serve` on free ports in `home`, from its `ready` line on; killed at the end if it still runs."""
     began = time.monotonic()
     free_ports = {"RELAY_SERVER__PORT": "0", "RELAY_OPERATIONS__PORT": "0"}
-    process = await _launched(home, free_ports | dict(environ), ["serve"])
+    process = await _launched(home, free_ports | dict(environ), ["-m", "relay", "serve"])
     said: list[str] = []
     collecting = asyncio.create_task(_collect(process.stderr, said), name="stderr of the relay")
     try:
@@ -123,8 +134,6 @@ async def _launched(
     bare = {name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ}
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "relay",
         *arguments,
         cwd=home,
         env=bare | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"} | dict(environ),

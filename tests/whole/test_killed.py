@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from relay import wire
-from tests.whole.process import RelayProcess, until
+from tests.whole.process import RelayProcess, bare_start_s, until
 from tests.whole.test_platform_trouble import PLENTY
 from tests.whole.town import Town, assert_no_gap, event, once
 
@@ -23,6 +23,10 @@ SESSIONS = 60
 EVENTS_PER_S = 500
 CONCURRENCY = 8
 """Deliveries on their way to one endpoint at once, by its default: what a kill may have sent again."""
+
+BARE_STARTS = 3
+"""A relay is ready within two seconds, on a machine that loads its code in two thirds of one: on a busy one both take
+longer, and what it looks through before it says ready may still cost no more than twice the loading."""
 
 
 class Flaky:
@@ -116,10 +120,10 @@ async def _kills(town: Town, times: int, seed: int) -> None:
     town.receiver.answers = [flaky] * 100_000
     durable: dict[str, bytes] = {}
     open_at_kill: set[str] = set()
-    ready_after_s = []
+    bare_starts = []
     for number in range(times):
         async with town.relay(**PLENTY) as relay:
-            ready_after_s.append(relay.ready_after_s)
+            bare_starts.append(relay.ready_after_s / await bare_start_s(town.home))
             assert_told_of_restart(town, open_at_kill)
             async with under_load(town, relay, chance):
                 await asyncio.sleep(0.5 + chance.random())
@@ -132,7 +136,7 @@ async def _kills(town: Town, times: int, seed: int) -> None:
     assert len(durable) > 20 * times
 
     async with town.relay(**PLENTY) as relay:
-        ready_after_s.append(relay.ready_after_s)
+        bare_starts.append(relay.ready_after_s / await bare_start_s(town.home))
         await until(
             lambda: durable.keys() <= {got.event_id for got in town.receiver.got},
             within_s=30,
@@ -146,8 +150,7 @@ async def _kills(town: Town, times: int, seed: int) -> None:
     times_got = Counter(got.event_id for got in town.receiver.got)
     again = sum(count - 1 for event_id, count in times_got.items() if event_id not in flaky.failed)
     assert again <= CONCURRENCY * times, "twice comes what a kill met on its way, and nothing else"
-    assert statistics.median(ready_after_s) <= 2
-    assert max(ready_after_s) <= 6  # each has two seconds; the other four are its neighbours' on this machine
+    assert statistics.median(bare_starts) <= BARE_STARTS, bare_starts
 
 
 @pytest.mark.timeout(120)
