@@ -30,4 +30,6 @@ async def main(url: str, session_id: str, guest_id: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4]))
+    if len(sys.argv) != 4:
+        sys.exit("usage: python tests/examples/bot.py URL SESSION_ID GUEST_ID")
+    asyncio.run(main(*sys.argv[1:]))

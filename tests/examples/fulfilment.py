@@ -1,6 +1,6 @@
 """A Dialogflow CX fulfilment webhook: while it looks for an answer, the guest sees the bot at work.
 
-    python tests/examples/fulfilment.py http://127.0.0.1:8080 8090
+    python tests/examples/fulfilment.py http://127.0.0.1:8080 8091
 
 Give Dialogflow the address of `/fulfilment`; for Dialogflow ES, Rasa or Lex put `dialogflow_es`, `rasa` or `lex` in the
 place of `dialogflow_cx`.
@@ -18,9 +18,12 @@ from relay.integrations.aiohttp import dialogflow_cx, thinking_while
 
 
 async def fulfil(request: web.Request) -> web.Response:
-    question = await request.json()
+    try:
+        tag = (await request.json())["fulfillmentInfo"]["tag"]
+    except (LookupError, TypeError, ValueError):
+        raise web.HTTPBadRequest(text="a webhook request of Dialogflow CX is wanted") from None
     await asyncio.sleep(1)
-    text = f"You asked for {question['fulfillmentInfo']['tag']}: 42"
+    text = f"You asked for {tag}: 42"
     return web.json_response({"fulfillmentResponse": {"messages": [{"text": {"text": [text]}}]}})
 
 
@@ -38,4 +41,6 @@ def application(url: str) -> web.Application:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python tests/examples/fulfilment.py URL PORT")
     web.run_app(application(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]))

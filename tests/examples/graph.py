@@ -41,4 +41,6 @@ async def main(url: str, session_id: str, guest_id: str, seconds: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:5]))
+    if len(sys.argv) != 5:
+        sys.exit("usage: python tests/examples/graph.py URL SESSION_ID GUEST_ID SECONDS")
+    asyncio.run(main(*sys.argv[1:]))

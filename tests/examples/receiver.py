@@ -51,6 +51,8 @@ async def hook(request: web.Request) -> web.Response:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: WEBHOOK_SECRET=whsec_… python tests/examples/receiver.py PORT")
     app = web.Application()
     app.router.add_post("/hooks", hook)
     web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]))

@@ -145,6 +145,37 @@ async def test_a_webhook_is_the_bot_at_work_until_it_responds(town: Town, tmp_pa
         assert await reasons(town, 2) == ["thinking", "done"]
 
 
+async def test_a_webhook_answers_400_to_what_is_no_question(tmp_path: Path, port: int) -> None:
+    example = str(ROOT / "tests" / "examples" / "fulfilment.py")
+    async with (
+        program(tmp_path, {}, example, "http://127.0.0.1:1", str(port)) as webhook,
+        aiohttp.ClientSession(headers={"Content-Type": "application/json"}) as http,
+    ):
+        await webhook.says("======== Running on")
+        for body in (b"", b"{", b"\xff", b"[]", b"7", b"{}", b'{"fulfillmentInfo":null}'):
+            async with http.post(f"http://127.0.0.1:{port}/fulfilment", data=body) as response:
+                assert response.status == 400, body
+        assert not [said for said in webhook.err if said.startswith("Traceback")]
+
+
+@pytest.mark.parametrize("arguments", [(), ("http://127.0.0.1:8080",)])
+@pytest.mark.parametrize(
+    "example",
+    [
+        "bot.py",
+        "fulfilment.py",
+        pytest.param("graph.py", marks=needs("langgraph")),
+        pytest.param("agent.py", marks=needs("microsoft_agents")),
+    ],
+)
+async def test_an_example_that_is_told_too_little_says_what_it_wants(
+    example: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    async with program(tmp_path, {}, str(ROOT / "tests" / "examples" / example), *arguments) as told:
+        assert await told.says(f"usage: python tests/examples/{example} URL")
+        assert len(told.err) == 1
+
+
 @pytest.mark.long
 @needs("langgraph")
 async def test_twelve_real_seconds_of_a_graph_are_shown_without_a_gap(town: Town) -> None:

@@ -71,6 +71,12 @@ async def test_a_stranger_is_answered_401(receiver: Program, port: int) -> None:
     assert receiver.process.returncode is None
 
 
+async def test_a_receiver_without_a_port_says_what_it_wants(tmp_path: Path) -> None:
+    async with program(tmp_path, {}, str(ROOT / "tests" / "examples" / "receiver.py")) as told:
+        assert await told.says("usage: WEBHOOK_SECRET=")
+        assert len(told.err) == 1
+
+
 async def test_a_relay_delivers_to_it(receiver: Program, port: int, town: Town) -> None:
     async with town.relay(WEBHOOK_URL=f"http://127.0.0.1:{port}/hooks") as relay:
         await town.type(relay)
