@@ -30,6 +30,7 @@ from relay.observe.series import LOOP_LAG
 from relay.operate.doors import OperatorDoors
 from relay.prerequisites import refuse_unusable
 from relay.reloading import Reloader, Take
+from relay.settings.binding import not_bound
 from relay.settings.models import Settings
 
 log = logging.getLogger("relay.app")
@@ -84,11 +85,9 @@ class Site:
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-        except OSError as why:
+        except (OSError, UnicodeError) as why:
             await runner.cleanup()
-            raise SettingsError(
-                f"cannot listen on {host} port {port}: {why.strerror}; choose another port"
-            ) from None
+            raise not_bound(host, port, why) from None
         return cls(runner, host)
 
     @property

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
@@ -15,6 +15,7 @@ from relay.settings import ensure_webhook_secret, load, without_secret
 from relay.settings.models import Settings
 
 P = ParamSpec("P")
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 NO, CANNOT = 1, 2
 
@@ -24,6 +25,12 @@ config_option = click.option(
     help="The TOML file; else RELAY_CONFIG, else none is read.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on stdout.")
+
+
+def port_option(default: int) -> Callable[[Command], Command]:
+    """Where to listen; what can be no port is refused before anything is bound."""
+    ports = click.IntRange(0, 65535)
+    return click.option("--port", type=ports, default=default, show_default=True, help="0 takes a free one.")
 
 
 def settings_read(config: Path | None) -> Settings:

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from relay import wire
-from relay.cli.common import CANNOT, ending_well, fail, run_loop
+from relay.cli.common import CANNOT, ending_well, fail, port_option, run_loop
 from relay.cli.hearing import Ear, usable
 from relay.errors import SettingsError
+from relay.settings.binding import not_bound
 from relay.settings.generated_secret import read
 from relay.settings.models import Outbox
 
@@ -18,7 +19,7 @@ MOST_BODY_BYTES = 1_048_576
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8099, show_default=True, help="0 takes a free one.")
+@port_option(8099)
 @click.option(
     "--secret",
     "secrets",
@@ -83,9 +84,7 @@ async def _serve(ear: Ear, host: str, port: int, *, as_json: bool) -> None:
         await listener.start()
         click.echo(f"ready url={listener.base_url}/hooks", err=True)
         await asyncio.Event().wait()
-    except OSError as why:
-        raise SettingsError(
-            f"cannot listen on {host} port {port}: {why.strerror}; choose another port"
-        ) from None
+    except (OSError, UnicodeError) as why:
+        raise not_bound(host, port, why) from None
     finally:
         await listener.close()

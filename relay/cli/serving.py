@@ -12,10 +12,12 @@ from relay.cli.common import (
     config_option,
     ending_well,
     fail,
+    port_option,
     run_loop,
     settings_in_force,
     settings_read,
 )
+from relay.settings.binding import not_bound
 
 
 @click.command()
@@ -37,7 +39,7 @@ def serve(config: Path | None) -> None:
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8090, show_default=True, help="0 takes a free one.")
+@port_option(8090)
 @click.option(
     "--chaos", type=click.FloatRange(0, 10), default=1.0, show_default=True, help="0: behaves; 1: usual."
 )
@@ -57,6 +59,8 @@ def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
 
     try:
         run_loop(serve_sandbox(host, port, chaos=scaled(chaos, seed=seed), announce=say))
+    except (OSError, UnicodeError) as why:  # once it listens it only waits: nothing else is left to fail
+        raise not_bound(host, port, why) from None
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.outbox.receiver import SECRET
 from tests.whole.process import Ran, run
 from tests.whole.town import Town
 
@@ -39,6 +40,13 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path, listener: str) -> N
         port = taken.getsockname()[1]
         ran = await run(tmp_path, COMPLETE | {f"RELAY_{listener}__PORT": str(port)}, "serve")
     assert_refused(ran, f"port {port}", "choose another port")
+
+
+async def test_a_host_that_is_nowhere_is_named_and_its_port_is_not_blamed(tmp_path: Path) -> None:
+    source = {"RELAY_SOURCES__DESK__SECRETS": SECRET}
+    ran = await run(tmp_path, COMPLETE | source | {"RELAY_SERVER__HOST": "nope.invalid"}, "serve")
+    assert_refused(ran, "cannot listen on nope.invalid", "choose a host")
+    assert "another port" not in ran.err
 
 
 async def test_without_a_gateway_it_says_how_to_name_one(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""`sandbox` as somebody at a terminal runs it: the stand-in platform where it was told to be, or why it cannot be there."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.whole.process import Ran, run
+from tests.whole.program import program
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the example of the Standard Webhooks specification
+
+
+def assert_refused_in_words(ran: Ran, *words: str) -> None:
+    """It escaped until now: only `serve` and `listen` were tried on a port that is taken."""
+    assert (ran.code, ran.out) == (2, "")
+    assert "Traceback" not in ran.err
+    for word in words:
+        assert word in ran.err
+
+
+async def test_a_stand_in_says_where_it_is_until_it_is_interrupted(tmp_path: Path) -> None:
+    async with program(tmp_path, {}, "-m", "relay", "sandbox", "--port", "0") as sandbox:
+        assert (await sandbox.says("ready platform=")).startswith("http://127.0.0.1:")
+        assert await sandbox.interrupt() == 0
+    assert sandbox.err == ["stopped"]
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = await run(tmp_path, {}, "sandbox", "--port", str(port))
+    assert_refused_in_words(ran, f"cannot listen on 127.0.0.1 port {port}", "choose another port")
+    assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [("sandbox",), ("listen", "--secret", SECRET)])
+async def test_a_host_that_is_nowhere_is_named_and_its_port_is_not_blamed(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    ran = await run(tmp_path, {}, *command, "--host", "nope.invalid")
+    assert_refused_in_words(ran, "cannot listen on nope.invalid", "choose a host")
+    assert "another port" not in ran.err
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+@pytest.mark.parametrize("command", ["sandbox", "listen"])
+async def test_what_can_be_no_port_is_refused_with_the_ones_that_can(
+    tmp_path: Path, command: str, port: str
+) -> None:
+    ran = await run(tmp_path, {}, command, "--port", port)
+    assert_refused_in_words(ran, "--port", "0<=x<=65535" if port != "http" else "not a valid integer")
