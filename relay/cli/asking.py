@@ -3,7 +3,7 @@
 import http.client
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import click
@@ -13,6 +13,9 @@ from relay.cli.common import CANNOT, NO, fail, print_json
 
 TIMEOUT_S = 10.0
 PART_BYTES = 65_536
+
+ELSEWHERE = "what answers there is no operations listener, the relay's public one perhaps"
+WANTED = "wanted is http://HOST:PORT of a relay's operations listener, as `serve` prints it after operations="
 
 operations_option = click.option(
     "--operations",
@@ -30,11 +33,9 @@ def asked(
     with _asking(operations, timeout_s) as connection:
         connection.request(method, path, *_sent(body))
         response = connection.getresponse()
-        status, said = response.status, response.read()
-        told = wire.loads(said)
-    if status >= 400:
-        fail(_words(told, status), code=NO)
-    return told
+        if response.status >= 400:
+            _end_with(response, connection)
+        return wire.loads(response.read())
 
 
 def parts_of(operations: str, path: str) -> Iterator[bytes]:
@@ -43,7 +44,7 @@ def parts_of(operations: str, path: str) -> Iterator[bytes]:
         connection.request("GET", path, headers={"Accept": "application/x-ndjson"})
         response = connection.getresponse()
         if response.status >= 400:
-            fail(_words(wire.loads(response.read()), response.status), code=NO)
+            _end_with(response, connection)
         while part := response.read1(PART_BYTES):  # its lines would end quietly where the connection is lost
             yield part
 
@@ -57,14 +58,26 @@ def _asking(operations: str, timeout_s: float) -> Iterator[http.client.HTTPConne
         with closing(connection):
             yield connection
     except ValueError:
-        fail("--operations: wanted http://HOST:PORT of a relay's operations listener", code=CANNOT)
+        fail(f"--operations: {WANTED}", code=CANNOT)
     except (OSError, http.client.HTTPException) as why:
         fail(f"no answer from the relay: {getattr(why, 'strerror', None) or type(why).__name__}", code=NO)
 
 
-def _words(told: Any, status: int) -> str:  # Any: JSON
-    words: str = told.get("detail", f"the relay answered {status}")
-    return words
+def _end_with(response: http.client.HTTPResponse, connection: http.client.HTTPConnection) -> NoReturn:
+    """In the relay's own words, unless nothing is there of what is asked for: then it may be another listener."""
+    told = wire.loads(response.read())
+    if response.status == 404 and not _tells_readiness(connection):
+        fail(f"--operations: {ELSEWHERE}; {WANTED}", code=CANNOT)
+    words = told.get("detail") if isinstance(told, dict) else None
+    fail(str(words or f"the relay answered {response.status}"), code=NO)
+
+
+def _tells_readiness(connection: http.client.HTTPConnection) -> bool:
+    """Only an operations listener does: the public one knows no such path, nor does the stand-in platform."""
+    connection.request("GET", "/readyz")
+    response = connection.getresponse()
+    response.read()
+    return response.status != 404
 
 
 def _sent(body: wire.Json) -> tuple[bytes | None, dict[str, str]]:
