@@ -52,7 +52,11 @@ async def _broadcast(
     settings: Settings, session: str, guest: str, kind: str, duration_ms: int, *, as_json: bool
 ) -> None:
     from relay.broadcaster import TypingBroadcaster  # noqa: PLC0415 - loads the server's modules
+    from relay.observe import logs  # noqa: PLC0415 - as above
 
+    logs.setup(
+        "error", settings.logging.log_ids
+    )  # a refusal is the command's own answer: it is not logged, too
     async with TypingBroadcaster(settings=settings) as broadcaster:
         try:
             result = await broadcaster.broadcast_typing(session, guest, kind, duration_ms)

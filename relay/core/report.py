@@ -24,14 +24,18 @@ def error_class(outcome: Outcome) -> str | None:
 
 
 def said(outcome: Outcome) -> str:
-    """The platform's own message and our advice, in one sentence each; empty for success."""
+    """The platform's own words, then our advice; empty for success.
+
+    The semicolon keeps them apart where the platform speaks in sentences and where it does not.
+    """
     match outcome:
         case Shown() | Expired():
             return ""
         case Held():
             return outcome.message
         case CoolOff() | Unauthorised() | Refused() | Unreachable():
-            return " ".join(part for part in (outcome.message, outcome.advice) if part)
+            words = outcome.message.rstrip(". ") if outcome.advice else outcome.message
+            return "; ".join(part for part in (words, outcome.advice) if part)
 
 
 def transition_of(session: Session, change: Change, at: UnixMs) -> Transition:

@@ -224,9 +224,7 @@ class GenesysGateway:
             case Held():
                 return Look(Liveness.UNKNOWN, why=answer)
             case LoginProblem():
-                message, advice = answer.message, answer.reason
-                missed = Unreachable(Failure.LOGIN, answer.status, message=message, advice=advice)
-                return Look(Liveness.UNKNOWN, why=missed)
+                return Look(Liveness.UNKNOWN, why=answer.outcome)
             case Lost():
                 return Look(Liveness.UNKNOWN, why=Unreachable(answer.kind))
             case Answer() if answer.is_success:

@@ -21,7 +21,6 @@ from relay.core.moments import Ms, UnixMs
 from relay.core.outcome import (
     CoolOff,
     Expired,
-    Failure,
     Held,
     Outcome,
     Refused,
@@ -96,7 +95,7 @@ class Line:
         """One typing call in this agent's name, or the client's; never repeated. `fields` are for the debug log."""
         held = await self._bearer(agent_user_id, deadline_ms)
         if isinstance(held, LoginProblem):
-            return Unreachable(Failure.LOGIN, held.status, message=held.message, advice=held.reason)
+            return held.outcome
         source, token = held
         cooling_ms = self._pace.wait_ms(agent_user_id)
         if cooling_ms > 0:  # closed by another call's answer, since `held_by` was asked

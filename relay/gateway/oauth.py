@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.core.moments import Ms
+from relay.core.outcome import Failure, Unreachable
 from relay.core.token import Remedy, Token, TokenCache
 
 logger = logging.getLogger("relay.gateway")
@@ -47,6 +48,11 @@ class LoginProblem:
         seen = "log-in got no answer" if self.status is None else f"log-in was answered {self.status}"
         said = f' ("{self.message}")' if self.message else ""
         return f"{seen}{said}: {self.advice}"
+
+    @property
+    def outcome(self) -> Unreachable:
+        """Of a call that was not made for want of a token. The platform's words stand in the reason, once."""
+        return Unreachable(Failure.LOGIN, self.status, advice=self.reason)
 
 
 Fetch = Callable[[], Awaitable[Granted | LoginProblem]]

@@ -15,6 +15,7 @@ from relay.core.outcome import (
     Unauthorised,
     Unreachable,
 )
+from relay.core.report import said
 from relay.gateway.guest import payload
 from relay.gateway.port import HealthState, Hold, Liveness
 from relay.sandbox.chaos import Forced
@@ -264,6 +265,7 @@ async def test_wrong_credentials_degrade_the_gateway_and_name_the_fix() -> None:
         assert isinstance(outcome, Unreachable)
         assert outcome.kind is Failure.LOGIN
         health = it.gateway.health()
+        assert said(outcome) == health.reason  # with the platform's words in it once, not once more before it
         assert health.state is HealthState.DEGRADED
         assert "check client id and secret" in health.reason
         assert len(it.platform.arrivals) == 0

@@ -68,7 +68,7 @@ async def test_three_429s_in_a_row_are_a_failure_for_audit_tracker_log_and_figur
     assert len(failed) == 1
     assert failed[0].data["success"] is False
     assert failed[0].data["status"] == 429
-    assert "An answer forced by the script." in failed[0].data["message"]
+    assert "An answer forced by the script; lower rate_per_minute" in failed[0].data["message"]
     assert figures["stats"]["failed"] == 3
     assert figures["displayRate"] == round(figures["stats"]["success"] / figures["stats"]["total"], 3)
     assert [line["level"] for line in lines if line["status"] == 429] == ["warning"] * 3
