@@ -4,6 +4,7 @@ import resource
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
+from relay.assembly import NO_GATEWAY
 from relay.core.moments import UnixMs, rfc3339
 from relay.doctor.finding import Finding, fail, ok, warn
 from relay.errors import SettingsError
@@ -30,7 +31,8 @@ def usable(settings: Settings) -> Iterator[Finding]:
     except SettingsError as why:
         for line in str(why).splitlines():
             where, _, words = line.partition(": ")
-            yield fail("settings", f"{where} cannot be used", words or line)
+            seen = where if line == NO_GATEWAY else f"{where} cannot be used"
+            yield fail("settings", seen, words or line)
     else:
         yield ok("settings", "a relay would start with them")
     if not settings.endpoints:
