@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 
 from relay import wire
 from relay.settings import keys
@@ -108,11 +108,32 @@ def _variables(environ: Mapping[str, str], cwd: Path, found: Found) -> dict[str,
     """`.env` under the environment, by name, the empty ones left out."""
     dotenv = cwd / ".env"
     text = _text(dotenv, ".env", found) if dotenv.is_file() else None
-    # Interpolation would read the process's own environment: the values are taken as they are written.
-    below = dotenv_values(stream=StringIO(text or ""), interpolate=False)
-    both = [Variable(name, text, ".env") for name, text in below.items() if text]
+    both = [Variable(name, value, ".env") for name, value in _assigned(text or "", found).items() if value]
     both += [Variable(name, text) for name, text in environ.items() if text]
     return {variable.name: variable for variable in both}
+
+
+def _assigned(text: str, found: Found) -> dict[str, str | None]:
+    """What `.env` sets, line by line: the library's own reading drops a line it cannot read, and only warns.
+
+    Values are taken as they are written: interpolation would read the process's own environment.
+    """
+    values: dict[str, str | None] = {}
+    for line in parse_stream(StringIO(text)):
+        if line.error:
+            found.problems.append(
+                f".env line {_number(line)}: NAME=value is wanted, and every quote closed; "
+                "mend the line, or make it a comment with #"
+            )
+        elif line.key is not None:
+            values[line.key] = line.value
+    return values
+
+
+def _number(line: Binding) -> int:
+    """The library counts from the first of the empty lines before it."""
+    told = line.original.string
+    return line.original.line + told[: len(told) - len(told.lstrip())].count("\n")
 
 
 def _with_files(variables: Mapping[str, Variable], cwd: Path, found: Found) -> Iterator[Variable]:

@@ -62,6 +62,30 @@ def test_the_dotenv_file_is_taken_as_written(tmp_path: Path, monkeypatch: pytest
     assert settings.gateways["guest"].client_id == "a${SOMETHING}"
 
 
+def test_every_line_of_the_dotenv_file_that_cannot_be_read_is_a_problem_with_its_number_and_without_its_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such a line was dropped, and a warning named neither the file nor, after empty lines, the right number."""
+    dotenv = (
+        "# a comment\nRELAY_SERVER__PORT=3\n\n  \n"  # the third and fourth line are empty
+        "GENESYS_CLIENT_SECRET='canary\n"
+        "this canary is no assignment\n\n"
+        "export GENESYS_CLIENT_ID=a\n"
+        'WEBHOOK_SECRET="canary" canary\r\n'
+    )
+    lines = problems(tmp_path, dotenv=dotenv)
+    wanted = "NAME=value is wanted, and every quote closed; mend the line, or make it a comment with #"
+    assert lines[:3] == [f".env line {number}: {wanted}" for number in (5, 6, 9)]
+    assert "canary" not in "\n".join(lines) + caplog.text
+    assert not caplog.records
+
+
+def test_a_name_given_twice_in_the_dotenv_file_has_its_last_value(tmp_path: Path) -> None:
+    dotenv = "RELAY_SERVER__PORT=3\nRELAY_SERVER__PORT='4' # the last\n"
+    assert loaded(tmp_path, dotenv=dotenv).server.port == 4
+    assert loaded(tmp_path, dotenv=f"{dotenv}RELAY_SERVER__PORT=\n").server.port == 8080
+
+
 def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("[server]\nport = 7\n")
     assert loaded(tmp_path, env={"RELAY_CONFIG": "mine.toml"}).server.port == 7
