@@ -10,8 +10,18 @@ from relay.settings.models import Settings, is_loopback
 
 
 def refuse_unusable(settings: Settings) -> None:
-    """Raises SettingsError with every reason why a relay could not start with these settings; starts nothing."""
-    problems = []
+    """Raises SettingsError with each of the reasons `unusable` finds."""
+    problems = unusable(settings)
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def unusable(settings: Settings) -> list[str]:
+    """Reasons why a relay could not start with these settings, a line each; none where it could. Starts nothing.
+
+    Each look is taken whatever the others found; what one sees first may hide what it would see next.
+    """
+    problems: list[str] = []
     for look in (
         _refuse_open_operations,
         _refuse_no_gateway,
@@ -23,9 +33,8 @@ def refuse_unusable(settings: Settings) -> None:
         try:
             look(settings)
         except SettingsError as why:
-            problems.append(str(why))
-    if problems:
-        raise SettingsError("\n".join(problems))
+            problems += str(why).splitlines()
+    return problems
 
 
 def _refuse_no_gateway(settings: Settings) -> None:
@@ -34,11 +43,14 @@ def _refuse_no_gateway(settings: Settings) -> None:
 
 
 def _refuse_base_urls(settings: Settings) -> None:
-    for name, one in settings.gateways.items():
-        for key, url in (("base_url", one.api_url), ("login_url", one.auth_url)):
-            problem = base_url_problem(url, allow_http=one.allow_http)
-            if problem is not None:
-                raise SettingsError(f"gateways.{name}.{key}: {problem}")
+    problems = [
+        f"gateways.{name}.{key}: {problem}"
+        for name, one in settings.gateways.items()
+        for key, url in (("base_url", one.api_url), ("login_url", one.auth_url))
+        if (problem := base_url_problem(url, allow_http=one.allow_http)) is not None
+    ]
+    if problems:
+        raise SettingsError("\n".join(problems))
 
 
 def _refuse_callers(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from relay.cli.common import (
     settings_read,
 )
 from relay.settings import masked, schema, template
+from relay.settings.models import Outbox
 
 
 @click.group("config")
@@ -38,11 +39,28 @@ def init(path: Path) -> None:
 @config_option
 @ending_well
 def check(config: Path | None) -> None:
-    """Say whether the relay would start with these settings, and every reason why not."""
-    from relay.prerequisites import refuse_unusable  # noqa: PLC0415 - loads the server's modules
+    """Say whether the relay would start with these settings, or why not.
 
-    refuse_unusable(settings_read(config))
+    Every problem that can be told is named, with its place; some can be told only once others are mended. The outbox's
+    folder and file are looked at, as `serve` would find them; nothing is made. What depends on others (ports, platforms,
+    trackers) is for `doctor`. Exit code 2 where it would not start, as of `serve`.
+    """
+    from relay.prerequisites import unusable  # noqa: PLC0415 - loads the server's modules
+
+    settings = settings_read(config)
+    problems = [*unusable(settings), *_outbox_problems(settings.outbox)]
+    if problems:
+        fail("\n".join(problems), code=CANNOT)
     click.echo("the settings are usable", err=True)
+
+
+def _outbox_problems(outbox: Outbox) -> list[str]:
+    """As the doctor tells them; that a running relay holds the file is none."""
+    from relay.doctor import files  # noqa: PLC0415 - as above
+    from relay.doctor.finding import Level  # noqa: PLC0415 - as above
+
+    found = files.outbox(outbox, Path.cwd())
+    return [f"{each.about}: {each.seen}; {each.fix}" for each in found if each.level is Level.FAIL]
 
 
 @config_group.command()

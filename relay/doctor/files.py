@@ -74,7 +74,7 @@ def outbox(settings: Outbox, cwd: Path) -> Iterator[Finding]:
     try:
         took_ms = fsync_ms(path.parent)
         free = shutil.disk_usage(path.parent).free
-        head = path.open("rb").read(len(SQLITE)) if path.exists() else b""
+        head = _head(path) if path.exists() else b""
     except OSError as why:
         fix = "make its folder, or let the relay's user write there; outbox.path names it"
         yield fail("outbox", f"{path}: {why.strerror}", fix)
@@ -86,6 +86,12 @@ def outbox(settings: Outbox, cwd: Path) -> Iterator[Finding]:
         )
     yield fsync(took_ms)
     yield room(free, wanted_bytes=settings.max_bytes + settings.attempts_bytes)
+
+
+def _head(path: Path) -> bytes:
+    """Opened as the relay opens it, for writing too. Raises OSError where this user may not."""
+    with path.open("r+b") as file:
+        return file.read(len(SQLITE))
 
 
 def fsync_ms(folder: Path) -> Ms:

@@ -9,7 +9,7 @@ from relay.core.moments import UnixMs, rfc3339
 from relay.doctor.finding import Finding, fail, ok, warn
 from relay.errors import SettingsError
 from relay.ingest.listener import assert_compiled_parser
-from relay.prerequisites import refuse_unusable
+from relay.prerequisites import unusable
 from relay.settings.models import Settings
 
 FEW_FILES = 4096
@@ -26,14 +26,12 @@ KNOWN_NAMES = frozenset({"RELAY_CONFIG", "RELAY_OPERATIONS_URL"})
 
 def usable(settings: Settings) -> Iterator[Finding]:
     """Whether a relay would start with these settings, and whether they are likely to be meant."""
-    try:
-        refuse_unusable(settings)
-    except SettingsError as why:
-        for line in str(why).splitlines():
-            where, _, words = line.partition(": ")
-            seen = where if line == NO_GATEWAY else f"{where} cannot be used"
-            yield fail("settings", seen, words or line)
-    else:
+    problems = unusable(settings)
+    for line in problems:
+        where, _, words = line.partition(": ")
+        seen = where if line == NO_GATEWAY else f"{where} cannot be used"
+        yield fail("settings", seen, words or line)
+    if not problems:
         yield ok("settings", "a relay would start with them")
     if not settings.endpoints:
         yield warn(

@@ -1,4 +1,4 @@
-"""From what the operator said to one frozen `Settings`, or to every reason why not, at once.
+"""From what the operator said to one frozen `Settings`, or to the reasons why not, as many at once as can be told.
 
 sources.gather → lay the values on each other → fill with the tutorial's names → validate → explain
 """
@@ -28,7 +28,7 @@ def load(config: Path | None, environ: Mapping[str, str], cwd: Path) -> Settings
 
     `config` is the TOML file (else `RELAY_CONFIG`; it is never searched for), relative paths are from `cwd`.
     Reads files and nothing else. Raises SettingsError that names every problem, each with its place and what
-    is wanted there; the value itself is never shown.
+    is wanted there; the value itself is never shown. Values are held against each other once each can be read.
     """
     found = gather(config, environ, cwd)
     tree, origins = _laid(found.given)

@@ -71,6 +71,13 @@ def test_an_outbox_that_cannot_be_is_said_with_what_to_do(tmp_path: Path) -> Non
     assert Level.FAIL in levels
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_outbox_file_that_may_only_be_read_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "typing-relay.db").touch(mode=0o400)
+    (found,) = files.outbox(Outbox(), tmp_path)
+    assert (found.level, found.seen.endswith("Permission denied")) == (Level.FAIL, True)
+
+
 def test_a_disk_with_less_room_than_the_outbox_may_take_is_doubtful() -> None:
     assert files.room(100 * MIB, wanted_bytes=100 * MIB).level is Level.OK
     assert files.room(100 * MIB - 1, wanted_bytes=100 * MIB).level is Level.WARN

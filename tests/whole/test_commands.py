@@ -153,9 +153,7 @@ async def test_healthcheck_answers_for_containers(town: Town) -> None:
     assert "Traceback" not in gone.err
 
 
-async def test_config_check_names_every_reason_why_the_relay_would_not_start_and_makes_nothing(
-    town: Town,
-) -> None:
+async def test_config_check_names_reasons_of_every_kind_at_once_and_makes_nothing(town: Town) -> None:
     """It once called settings usable that `serve` refused, and made the secret file as whoever ran it."""
     unusable = {
         "GENESYS_API_BASE_URL": "https://platform.example/?q=1",
@@ -171,3 +169,38 @@ async def test_config_check_names_every_reason_why_the_relay_would_not_start_and
     )
     assert ran.code == 0, ran
     assert not list(town.home.glob("*.secret"))
+
+
+@pytest.mark.parametrize("place", ["nowhere/relay.db", "letters.db", "folder"])
+async def test_config_check_finds_the_outbox_that_serve_would_not_start_on_and_makes_nothing(
+    tmp_path: Path, place: str
+) -> None:
+    """Only the settings were held against each other: where they lead was for `serve` to find out."""
+    (tmp_path / "letters.db").write_text("Dear diary, this is not a database at all.")
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    unusable = COMPLETE | {"RELAY_OUTBOX__PATH": place, "RELAY_OPERATIONS__HOST": "0.0.0.0"}
+    ran = await run(tmp_path, unusable, "config", "check")
+    assert ran.code == 2
+    assert not ran.out
+    assert {line.split(": ")[1] for line in ran.err.splitlines()} == {"operations.host", "outbox"}
+    assert str(tmp_path / place) in ran.err
+    assert "outbox.path" in ran.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+async def test_config_check_has_nothing_against_the_outbox_of_a_running_relay(town: Town) -> None:
+    async with town.relay():
+        ran = await run(town.home, town.environ, "config", "check")
+    assert (ran.code, ran.err) == (0, "the settings are usable\n")
+
+
+async def test_every_base_url_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """The first of them hid the others."""
+    urls = {f"RELAY_GATEWAYS__{name}__BASE_URL": "https://platform.example/?q=1" for name in ("GUEST", "EU")}
+    eu = {"RELAY_GATEWAYS__EU__CLIENT_ID": "id", "RELAY_GATEWAYS__EU__CLIENT_SECRET": "a-canary-secret"}
+    guest = {name: value for name, value in COMPLETE.items() if not name.endswith("BASE_URL")}
+    ran = await run(tmp_path, guest | urls | eu, "config", "check")
+    assert ran.code == 2
+    for name in ("guest", "eu"):
+        assert f"gateways.{name}.base_url: " in ran.err
