@@ -26,7 +26,7 @@ def config_group() -> None:
 @config_group.command()
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="relay.toml")
 def init(path: Path) -> None:
-    """Write the template, every key commented out at its default, to PATH; an existing file is left alone."""
+    """Write the template to PATH; an existing file is left alone. Every key is in it, commented out at its default."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(template())
@@ -86,9 +86,9 @@ def keys_group() -> None:
 @click.argument("source")
 @json_option
 def new(source: str, *, as_json: bool) -> None:
-    """Make an API key for SOURCE: the key for the caller, and the TOML lines that recognise it.
+    """Make an API key for SOURCE, with the TOML lines that recognise it.
 
-    The key is shown once and kept nowhere. To revoke it, delete its lines and have the settings read again (SIGHUP).
+    The key is for the caller. It is shown once and kept nowhere. To revoke it, delete its lines and have the settings read again (SIGHUP).
     """
     from relay.ingest.keys import new_key  # noqa: PLC0415 - loads the server's modules
 

@@ -43,7 +43,7 @@ def dlq_group() -> None:
 @operations_option
 @json_option
 def list_(state: str, endpoint: str | None, limit: int, operations: str, *, as_json: bool) -> None:
-    """List deliveries, newest first: exhausted ones, or those of another STATE."""
+    """List deliveries, newest first. Exhausted ones, unless --state says another."""
     query = {"state": state, "limit": str(limit)} | ({"endpoint": endpoint} if endpoint else {})
     told = asked(operations, "GET", f"/v1/deliveries?{urlencode(query)}")
     print_rows(told, as_json=as_json, rows="deliveries", line=_delivery_line)
@@ -54,7 +54,7 @@ def list_(state: str, endpoint: str | None, limit: int, operations: str, *, as_j
 @operations_option
 @json_option
 def show(delivery_id: int, operations: str, *, as_json: bool) -> None:
-    """Show one delivery: the event's body, every attempt, and what happens next."""
+    """Show one delivery: its event, its attempts, what happens next."""
     told = asked(operations, "GET", f"/v1/deliveries/{delivery_id}")
     if as_json:
         print_json(told)
@@ -74,7 +74,7 @@ def show(delivery_id: int, operations: str, *, as_json: bool) -> None:
 @operations_option
 @json_option
 def attempts(endpoint: str, since: str | None, limit: int, operations: str, *, as_json: bool) -> None:
-    """List the attempts at an ENDPOINT, those of its newest deliveries first."""
+    """List attempts at an ENDPOINT. Those of its newest deliveries come first."""
     query = {"endpoint": endpoint, "limit": str(limit)} | ({"since": since} if since else {})
     told = asked(operations, "GET", f"/v1/attempts?{urlencode(query)}")
     print_rows(told, as_json=as_json, rows="attempts", line=attempt_line)
@@ -96,7 +96,7 @@ def replay(
     as_json: bool,
     **said: str | None,
 ) -> None:
-    """Send deliveries that have ended once more: same id, same bytes, a new budget. By id, or by a filter."""
+    """Send deliveries that have ended once more, by id or by a filter. Same id, same bytes, a new budget."""
     narrowed = _filter(said)
     if delivery_ids and narrowed:
         raise click.UsageError("say ids or a filter, not both")
@@ -127,7 +127,7 @@ def purge(
     as_json: bool,
     **said: str | None,
 ) -> None:
-    """Forget dead letters by a filter, or with --session all that was recorded of a session."""
+    """Forget dead letters by a filter, or all there is of a session. The latter with --session alone."""
     narrowed = _filter(said)
     if session is None:
         told = _by_filter(operations, "purge", narrowed, dry_run=dry_run, is_sure=yes)

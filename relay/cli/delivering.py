@@ -23,7 +23,7 @@ def endpoints_group() -> None:
 @operations_option
 @json_option
 def list_endpoints(operations: str, *, as_json: bool) -> None:
-    """List every endpoint: its state, its circuit where that is not closed, what waits for it, and why."""
+    """List every endpoint: its state, what waits for it, and why. Its circuit, too, where that is not closed."""
     told = asked(operations, "GET", "/v1/endpoints")
     print_rows(told, as_json=as_json, rows="endpoints", line=_endpoint_line)
 
@@ -33,7 +33,7 @@ def list_endpoints(operations: str, *, as_json: bool) -> None:
 @operations_option
 @json_option
 def pause(name: str, operations: str, *, as_json: bool) -> None:
-    """Send an endpoint nothing until it is resumed; what is recorded for it waits, over restarts too."""
+    """Send an endpoint nothing until it is resumed. What is recorded for it waits, over restarts too."""
     told = asked(operations, "POST", _path(name, "pause"))
     _say(told, "paused" if told["paused"] else f"it was {told['state']} already", as_json=as_json)
 
@@ -43,9 +43,9 @@ def pause(name: str, operations: str, *, as_json: bool) -> None:
 @operations_option
 @json_option
 def resume(name: str, operations: str, *, as_json: bool) -> None:
-    """Take back an endpoint that was paused or disabled, or try one at once whose circuit is open.
+    """Take back an endpoint that was paused or disabled.
 
-    What it missed while it was disabled can be replayed (`dlq list --state cancelled`).
+    One whose circuit is open is tried at once. What it missed while it was disabled can be replayed (`dlq list --state cancelled`).
     """
     told = asked(operations, "POST", _path(name, "resume"))
     words = f"resumed; it was {told['was']}" if told["resumed"] else "it was neither paused nor disabled"
@@ -57,9 +57,9 @@ def resume(name: str, operations: str, *, as_json: bool) -> None:
 @operations_option
 @json_option
 def test(name: str, operations: str, *, as_json: bool) -> None:
-    """Send an endpoint one signed event of type endpoint.test, now, and tell what came of it.
+    """Send an endpoint a signed event, now, and tell what came of it.
 
-    It goes out whatever the endpoint's state, is recorded nowhere and counts for nothing. Exit code 1: it did not succeed.
+    The event is of type endpoint.test. It goes out whatever the endpoint's state, is recorded nowhere and counts for nothing. Exit code 1: it did not succeed.
     """
     told = asked(operations, "POST", _path(name, "test"), timeout_s=LONGEST_TEST_S)
     _say(told, "\n".join(_tested_lines(told)), as_json=as_json)

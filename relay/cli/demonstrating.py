@@ -88,7 +88,9 @@ def demo(
     headless: bool,
     as_json: bool,
 ) -> None:
-    """Show the relay at work: a typist, a stand-in platform and a tracker, all on loopback, nothing to configure.
+    """Show the relay at work on this machine, nothing to configure.
+
+    It runs between a typist, a stand-in platform and a tracker, all on loopback.
 
     Headless, it replays keystrokes through the real door and exits 0 only if nothing was lost: every accepted
     indicator has its callback, every callback its signature, every session ended stopped. Lapses are printed.

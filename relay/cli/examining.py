@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def doctor(
     agent: str | None, deployment: str | None, config: Path | None, *, is_online: bool, as_json: bool
 ) -> None:
-    """Say what would keep the relay from working, and what to do about it. May run beside a relay.
+    """Say what would keep the relay from working, and what to do. May run beside a relay.
 
     With --online every gateway's platform is asked whether it takes the credentials and lets them type, about sessions
     that do not exist: no guest sees anything. Trackers are connected to and sent nothing.

@@ -37,7 +37,7 @@ def why(event_id: str, endpoint: str | None, operations: str, *, as_json: bool) 
 @click.option("--all", "is_all", is_flag=True, help="All there is, instead of --limit.")
 @operations_option
 def audit(session: str | None, since: str | None, limit: int, operations: str, *, is_all: bool) -> None:
-    """Print broadcast attempts, newest first, one JSON value a line (NDJSON)."""
+    """Print broadcast attempts, newest first, as NDJSON. That is one JSON value a line."""
     query = {"session": session, "since": since, "limit": None if is_all else str(limit)}
     given = urlencode({name: value for name, value in query.items() if value is not None})
     for part in parts_of(operations, f"/v1/audit?{given}"):

@@ -38,9 +38,9 @@ MOST_BODY_BYTES = 1_048_576
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value a line, with the event's data.")
 @ending_well
 def listen(host: str, port: int, secrets: tuple[str, ...], secret_file: Path, *, as_json: bool) -> None:
-    """Receive callbacks, verify them and print one line for each: ✓, or ✗ and why.
+    """Receive callbacks, verify them and print a line for each.
 
-    Answers 204 to what is verified and 401 to the rest, on any path; a repeated webhook-id is marked. Give the
+    The line is ✓ and the event, or ✗ and why not. Answers 204 to what is verified and 401 to the rest, on any path; a repeated webhook-id is marked. Give the
     address it prints to the relay as WEBHOOK_URL.
     """
     ear = _ear(secrets or _kept(secret_file))

@@ -46,9 +46,9 @@ def serve(config: Path | None) -> None:
 @click.option("--seed", default=1, show_default=True, help="Of the misbehaviour.")
 @ending_well
 def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
-    """Run a stand-in messaging platform: the Guest API, unreliable as the real one, with a record of arrivals.
+    """Run a stand-in messaging platform, unreliable as a real one.
 
-    Its switches: POST /sandbox/chaos; what it saw: GET /sandbox/arrivals, /sandbox/visible/{sessionId};
+    It speaks the Guest API and keeps a record of arrivals. Its switches: POST /sandbox/chaos; what it saw: GET /sandbox/arrivals, /sandbox/visible/{sessionId};
     what a guest sees of it, in a browser: /guest/{sessionId}.
     """
     from relay.sandbox.chaos import scaled  # noqa: PLC0415 - the relay itself needs no sandbox
@@ -69,7 +69,7 @@ def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
 @click.option("--url", default="http://127.0.0.1:9180/readyz", show_default=True)
 @click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="Seconds.")
 def healthcheck(url: str, timeout_s: float) -> None:
-    """Exit 0 if the relay on this machine is ready, 1 if not; for containers."""
+    """Exit 0 if the relay on this machine is ready, 1 if not. For containers."""
     try:
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
