@@ -127,7 +127,7 @@ def purge(
     as_json: bool,
     **said: str | None,
 ) -> None:
-    """Forget dead letters by a filter, or all there is of a session. The latter with --session alone."""
+    """Forget dead letters by a filter, or with --session one session. Of that all goes that was recorded."""
     narrowed = _filter(said)
     if session is None:
         told = _by_filter(operations, "purge", narrowed, dry_run=dry_run, is_sure=yes)

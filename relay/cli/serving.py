@@ -28,6 +28,9 @@ def serve(config: Path | None) -> None:
 
     Prints one line, `ready public=… operations=…`, once both listeners accept. Needs no file: GENESYS_CLIENT_ID,
     GENESYS_CLIENT_SECRET, GENESYS_API_BASE_URL and WEBHOOK_URL, from the environment or `.env`, are enough.
+
+    SIGHUP has the settings read again: sources, the settings of endpoints that are there already and the log's level
+    are taken over; where anything else differs nothing is, for that needs a restart.
     """
     from relay import app  # noqa: PLC0415 - the other commands need no server
     from relay.observe import logs  # noqa: PLC0415 - as above

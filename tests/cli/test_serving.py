@@ -50,3 +50,9 @@ async def test_what_can_be_no_port_is_refused_with_the_ones_that_can(
 ) -> None:
     ran = await run(tmp_path, {}, command, "--port", port)
     assert_refused_in_words(ran, "--port", "0<=x<=65535" if port != "http" else "not a valid integer")
+
+
+async def test_the_help_of_serve_says_what_a_hangup_takes_over(tmp_path: Path) -> None:
+    told = " ".join((await run(tmp_path, {}, "serve", "--help")).out.split())
+    assert "SIGHUP has the settings read again" in told
+    assert "needs a restart" in told

@@ -1,8 +1,10 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from relay.settings.changes import changes
+from relay.settings.changes import LIVE, changes
 from relay.settings.models import Settings
 
 SECRET, OTHER_SECRET = "whsec_" + "A" * 32, "whsec_" + "B" * 32
@@ -10,6 +12,9 @@ GUEST = {"base_url": "https://platform.example", "client_id": "one", "client_sec
 RETIRING = {"secret": SECRET, "until": "2096-01-01T00:00:00Z"}
 TRACKER = {"url": "https://tracker.example/hook", "secrets": [SECRET]}
 DESK = {"keys": [{"id": "abcdefgh", "sha256": "0" * 64}]}
+
+
+OPERATORS_PAGE = Path(__file__).parents[2] / "deploy" / "README.md"
 
 
 def settings(**given: Any) -> Settings:
@@ -63,3 +68,14 @@ def test_all_that_differs_is_named_and_no_value_is() -> None:
     assert found == (("logging.level", "sources.desk"), ("server.port",))
     told = changes(settings(), settings(endpoints={"tracker": TRACKER | {"secrets": [OTHER_SECRET]}}))
     assert OTHER_SECRET not in repr(told)
+
+
+def test_the_operators_page_puts_every_section_where_it_is_taken_over() -> None:
+    """What a SIGHUP takes over stood nowhere but in the code."""
+    table = OPERATORS_PAGE.read_text().partition("| taken over at once |")[2].partition("\n\n")[0]
+    cells = [row.split("|") for row in table.splitlines()[1:]]
+    at_once, at_restart = (
+        set(re.findall(r"`\[([a-z]+)\]", " ".join(row[column] for row in cells))) for column in (1, 2)
+    )
+    assert at_once == {name for name in Settings.model_fields if name in LIVE.pattern}
+    assert at_restart == {name for name in Settings.model_fields if not LIVE.fullmatch(f"{name}.any")}
