@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
+from math import isnan
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -31,6 +32,13 @@ def port_option(default: int) -> Callable[[Command], Command]:
     """Where to listen; what can be no port is refused before anything is bound."""
     ports = click.IntRange(0, 65535)
     return click.option("--port", type=ports, default=default, show_default=True, help="0 takes a free one.")
+
+
+def a_number(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Click's ranges let `nan` through."""
+    if value is not None and isnan(value):
+        raise click.BadParameter("wanted a number", ctx, param)
+    return value
 
 
 def settings_read(config: Path | None) -> Settings:

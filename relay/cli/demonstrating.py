@@ -5,12 +5,12 @@ Exit codes beside the usual ones: 1 from a headless run says what was lost, or w
 
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
-from math import inf, isnan, nan
+from math import inf, nan
 from pathlib import Path
 
 import click
 
-from relay.cli.common import CANNOT, NO, ending_well, fail, json_option
+from relay.cli.common import CANNOT, NO, a_number, ending_well, fail, json_option
 from relay.core.moments import Ms
 from relay.sandbox.traces import BadTrace, endless_trace, generated_trace, read_trace
 
@@ -35,13 +35,6 @@ def _speed(ctx: click.Context, param: click.Parameter, value: str) -> float:
     return speed
 
 
-def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """Click's ranges let `nan` through."""
-    if value is not None and isnan(value):
-        raise click.BadParameter("wanted a number", ctx, param)
-    return value
-
-
 @click.command()
 @click.option("--headless", is_flag=True, help="Replay keystrokes, print a summary, end.")
 @click.option(
@@ -52,7 +45,7 @@ def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option(
     "--minutes",
     type=click.FloatRange(0, 10_000, min_open=True),
-    callback=_number,
+    callback=a_number,
     help="Of the trace. Default: 10 headless, the whole trace at `--speed max`, until Ctrl-C otherwise.",
 )
 @click.option(
@@ -66,7 +59,7 @@ def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.option(
     "--chaos",
     type=click.FloatRange(0, 10),
-    callback=_number,
+    callback=a_number,
     default=1.0,
     show_default=True,
     help="Of the stand-in platform. 0: behaves; 1: 2 % 429, 1 % 503, slow answers, tokens of a minute.",

@@ -9,6 +9,7 @@ import click
 from relay.cli.common import (
     CANNOT,
     NO,
+    a_number,
     config_option,
     ending_well,
     fail,
@@ -44,7 +45,12 @@ def serve(config: Path | None) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @port_option(8090)
 @click.option(
-    "--chaos", type=click.FloatRange(0, 10), default=1.0, show_default=True, help="0: behaves; 1: usual."
+    "--chaos",
+    type=click.FloatRange(0, 10),
+    callback=a_number,
+    default=1.0,
+    show_default=True,
+    help="0: behaves; 1: usual.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of the misbehaviour.")
 @ending_well
@@ -70,7 +76,15 @@ def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
 
 @click.command()
 @click.option("--url", default="http://127.0.0.1:9180/readyz", show_default=True)
-@click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="Seconds.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0, 60, min_open=True),
+    callback=a_number,
+    default=2.0,
+    show_default=True,
+    help="Seconds.",
+)
 def healthcheck(url: str, timeout_s: float) -> None:
     """Exit 0 if the relay on this machine is ready, 1 if not. For containers."""
     try:

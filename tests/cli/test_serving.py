@@ -52,6 +52,22 @@ async def test_what_can_be_no_port_is_refused_with_the_ones_that_can(
     assert_refused_in_words(ran, "--port", "0<=x<=65535" if port != "http" else "not a valid integer")
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("sandbox", "--chaos", "nan"),
+        ("sandbox", "--chaos", "11"),
+        ("healthcheck", "--timeout", "nan"),
+        ("healthcheck", "--timeout", "-1"),
+    ],
+)
+async def test_what_can_be_no_number_of_its_kind_is_refused_by_its_own_name(
+    tmp_path: Path, command: str, option: str, value: str
+) -> None:
+    """`nan` ended in a traceback, and a timeout that is none was blamed on the url."""
+    assert_refused_in_words(await run(tmp_path, {}, command, option, value), f"Invalid value for '{option}'")
+
+
 async def test_the_help_of_serve_says_what_a_hangup_takes_over(tmp_path: Path) -> None:
     told = " ".join((await run(tmp_path, {}, "serve", "--help")).out.split())
     assert "SIGHUP has the settings read again" in told
