@@ -150,13 +150,23 @@ class EndpointBreaker:
 
 @dataclass(slots=True)
 class Record:
-    """What an endpoint is judged by over days; kept in the outbox, so that a restart forgives nothing."""
+    """What an endpoint is judged by over days; kept in the outbox, so that a restart forgives nothing.
+
+    `last_success` begins as its first use, or as the resume that forgave it: it would else be given up in its first
+    hour. `succeeded_at` is the same without that grace, for people: None where nothing ever succeeded.
+    """
 
     last_success: UnixMs
     first_exhausted: UnixMs | None = None
+    succeeded_at: UnixMs | None = None
 
     def succeeded(self, at: UnixMs) -> None:
         self.last_success, self.first_exhausted = max(at, self.last_success), None
+        self.succeeded_at = max(at, self.succeeded_at or 0)
+
+    def forgiven(self, at: UnixMs) -> None:
+        """Judged from now on; when it succeeded is not forgotten."""
+        self.last_success, self.first_exhausted = at, None
 
     def exhausted(self, at: UnixMs, patience: Patience = PATIENCE) -> bool:
         """True if the endpoint is to be disabled now. `last_success` is its first use if it never succeeded."""

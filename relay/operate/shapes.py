@@ -131,7 +131,10 @@ class DeliveryWhole(DeliveryShown):
 
 
 class EndpointShown(TypedDict):
-    """A tracker: active, paused or disabled, since when and why; its circuit; how many callbacks wait."""
+    """A tracker: active, paused or disabled, since when and why; its circuit; how many callbacks wait.
+
+    `lastSuccess` is told to the minute, and null until there was one.
+    """
 
     name: str
     state: str

@@ -101,8 +101,9 @@ def endpoint_view(
 ) -> dict[str, object]:
     """`row` is None where nothing was ever sent to it, `circuit` where it is no longer configured.
 
-    `lastSuccess` is the first use of one that never had any.
+    `lastSuccess` may be a minute old: the file is told of a success that often.
     """
+    succeeded_at = row.succeeded_at if row else None
     standing = row.standing if row else Standing.ACTIVE
     return {
         "name": name,
@@ -110,7 +111,7 @@ def endpoint_view(
         "circuit": circuit.value if circuit else None,
         "reason": row.reason if row and row.reason else None,
         "since": rfc3339(row.since) if row else None,
-        "lastSuccess": rfc3339(row.last_success) if row else None,
+        "lastSuccess": None if succeeded_at is None else rfc3339(succeeded_at),
         "waiting": waiting,
     }
 

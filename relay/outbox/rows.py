@@ -99,8 +99,8 @@ class Fate:
 class EndpointRow:
     """Where an endpoint stands since when, and why if it is sent nothing.
 
-    `last_success` is its first use where nothing ever succeeded; `first_exhausted` is the first message since then
-    that spent all its attempts in vain.
+    `last_success` is its first use, or its resume, where nothing has succeeded since, and `succeeded_at` None where
+    nothing ever did; `first_exhausted` is the first message since then that spent all its attempts in vain.
     """
 
     name: str
@@ -109,6 +109,7 @@ class EndpointRow:
     since: UnixMs
     last_success: UnixMs
     first_exhausted: UnixMs | None
+    succeeded_at: UnixMs | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,23 @@ class EndpointsSuite:
         medium.clock.now += 1000
         await ended(store, "a", State.PENDING)
         assert await row_of(store) == EndpointRow(
-            "all", Standing.ACTIVE, "", START + 1000, START + 1000, None
+            "all", Standing.ACTIVE, "", START + 1000, START + 1000, None, None
         )
+
+    async def test_that_it_succeeded_is_said_of_no_endpoint_that_never_did(
+        self, store: OutboxStore, medium: Medium
+    ) -> None:
+        """Its first use was shown as its last success, and so was the moment of its resume."""
+        await ended(store, "a", State.EXHAUSTED)
+        await store.pause("all")
+        await store.resume("all")
+        assert (await row_of(store)).succeeded_at is None
+        medium.clock.now += 1000
+        await ended(store, "b", State.DELIVERED)
+        assert (await row_of(store)).succeeded_at == START + 1000
+        await store.pause("all")
+        await store.resume("all")
+        assert (await row_of(store)).succeeded_at == START + 1000
 
     async def test_five_days_without_a_success_and_two_in_vain_half_a_day_apart_disable(
         self, store: OutboxStore, medium: Medium

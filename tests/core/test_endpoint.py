@@ -125,6 +125,15 @@ def test_a_success_forgives_what_was_before() -> None:
     assert not record.exhausted(229 * H)
 
 
+def test_its_first_use_is_no_success_and_forgiveness_neither_makes_nor_forgets_one() -> None:
+    never, once = Record(last_success=1 * H), Record(last_success=1 * H)
+    once.succeeded(3 * H)
+    for record in (never, once):
+        record.forgiven(200 * H)
+    assert (never.succeeded_at, once.succeeded_at) == (None, 3 * H)
+    assert once.last_success == 200 * H
+
+
 def test_an_open_circuit_can_be_tried_at_once_and_a_failure_shuts_it_as_any() -> None:
     breaker = failing(10)
     breaker.try_now(1 * S)

@@ -1,3 +1,5 @@
+import asyncio
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -7,6 +9,14 @@ from relay.core.activity import Kind
 from relay.errors import Unavailable
 from relay.observe.health import Check, Health
 from tests.operate.house import OTHER, SESSION, House
+
+
+async def endpoint_of(house: House) -> dict[str, Any]:
+    """The tracker as it is shown, once it was sent something, within five seconds."""
+    async with asyncio.timeout(5):
+        while not (shown := (await house.ask("/v1/endpoints")).value["endpoints"][0])["since"]:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+    return dict(shown)
 
 
 async def test_a_stalled_loop_is_not_alive(house: House) -> None:
@@ -169,6 +179,16 @@ async def test_a_tracker_that_said_gone_is_shown_taken_back_and_sent_what_it_mis
     }
     assert (await house.ask(f"/v1/deliveries/{missed['id']}/replay", "POST")).status == 202
     await house.receiver.until(2)
+
+
+async def test_a_tracker_that_never_answered_well_is_shown_no_success(house: House) -> None:
+    """It was shown the moment of its first use: an operator looked for what had broken since then."""
+    house.receiver.answers = [500]
+    house.type(SESSION)
+    assert (await endpoint_of(house))["lastSuccess"] is None
+    house.type(OTHER)
+    await house.ended("delivered")
+    assert (await endpoint_of(house))["lastSuccess"] is not None
 
 
 async def test_a_tracker_is_paused_shown_so_and_resumed(house: House) -> None:

@@ -189,10 +189,15 @@ async def test_a_file_of_an_older_schema_is_brought_forward_with_what_it_holds(
             "INSERT INTO deliveries (event, endpoint, gateway, session_id, state, due) "
             "VALUES (1, 'all', 'guest', 's1', 'pending', 0)"
         )
+        connection.execute(
+            "INSERT INTO deliveries (event, endpoint, gateway, session_id, state, finished_at) "
+            "VALUES (1, 'gone', 'guest', 's1', 'delivered', 5)"
+        )
     store = await disk.open()
     assert [lease.event_id for lease in await claim(store)] == ["msg_1"]
     (gone,) = [row for row in await store.endpoints() if row.name == "gone"]
     assert (gone.standing, gone.reason, gone.since) == (Standing.DISABLED, "answered 410 Gone", 7)
+    assert gone.succeeded_at == 5
     await store.close(is_clean=True)
 
 

@@ -58,7 +58,9 @@ ENDPOINTS_ATTEMPTS = """
 OPEN_SESSIONS = """
     SELECT gateway, session_id, guest_id, source FROM sessions WHERE state <> 'typing_stopped' ORDER BY id LIMIT ?
 """
-ENDPOINTS = "SELECT name, state, reason, since, last_success, first_exhausted FROM endpoints ORDER BY name"
+ENDPOINTS = """
+    SELECT name, state, reason, since, last_success, first_exhausted, succeeded_at FROM endpoints ORDER BY name
+"""
 # Reads the index of what is live and no table.
 WAITING = """
     SELECT endpoint, count(*) FROM deliveries INDEXED BY deliveries_lane WHERE finished_at IS NULL GROUP BY endpoint

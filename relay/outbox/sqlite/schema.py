@@ -131,6 +131,14 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE endpoints ADD COLUMN turned TEXT;
     ALTER TABLE endpoints ADD COLUMN turned_since INTEGER;
     """,
+    # `last_success` is also the first use of an endpoint and its resume; this is what people are shown. Of an older
+    # file it is known from what was delivered and is still kept.
+    """
+    ALTER TABLE endpoints ADD COLUMN succeeded_at INTEGER;
+    UPDATE endpoints SET succeeded_at = found.at FROM (
+        SELECT endpoint, max(finished_at) AS at FROM deliveries WHERE state = 'delivered' GROUP BY endpoint
+    ) AS found WHERE found.endpoint = name;
+    """,
 )
 """Step n makes a file of version n one of version n + 1. A step once released is never edited."""
 

@@ -19,13 +19,15 @@ SUCCESS_WRITTEN_EACH_MS: UnixMs = 60_000
 """A crash forgets this much of a success at most, of the five days it is judged by."""
 
 FIND = """
-    SELECT state, reason, since, last_success, first_exhausted, turned, turned_since FROM endpoints WHERE name = ?
+    SELECT state, reason, since, last_success, first_exhausted, succeeded_at, turned, turned_since
+    FROM endpoints WHERE name = ?
 """
 WRITE = """
-    INSERT INTO endpoints (name, state, reason, since, last_success, first_exhausted, turned, turned_since)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+    INSERT INTO endpoints
+        (name, state, reason, since, last_success, first_exhausted, succeeded_at, turned, turned_since)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
     ON CONFLICT (name) DO UPDATE SET state = ?2, reason = ?3, since = ?4, last_success = ?5, first_exhausted = ?6,
-        turned = ?7, turned_since = ?8
+        succeeded_at = ?7, turned = ?8, turned_since = ?9
 """
 # A session whose head was cancelled gets a new one.
 RELEASE_STUCK = """
@@ -67,9 +69,9 @@ class Standings:
 
     def succeeded(self, endpoint: str, now: UnixMs) -> None:
         held = self._held(endpoint, now)
-        is_forgiven = held.record.first_exhausted is not None
+        is_news = held.record.first_exhausted is not None or held.record.succeeded_at is None
         held.record.succeeded(now)
-        if is_forgiven or now - held.written >= SUCCESS_WRITTEN_EACH_MS:
+        if is_news or now - held.written >= SUCCESS_WRITTEN_EACH_MS:
             self._write(endpoint, held)
 
     def exhausted(self, endpoint: str, now: UnixMs, patience: Patience) -> str | None:
@@ -116,7 +118,7 @@ class Standings:
         held = self._held(endpoint, now)
         before = held.standing
         if before is not Standing.ACTIVE:
-            held.record = Record(last_success=now)
+            held.record.forgiven(now)
             self._become(endpoint, held, Standing.ACTIVE, "", now)
         if before is Standing.DISABLED:
             self._tally.disabled -= {endpoint}
@@ -145,8 +147,8 @@ class Standings:
 
     def _found(self, endpoint: str) -> _Held | None:
         rows: list[Row] = self._connection.execute(FIND, (endpoint,)).fetchall()
-        for state, reason, since, last_success, first_exhausted, turned, turned_since in rows:
-            record = Record(last_success, first_exhausted)
+        for state, reason, since, last_success, first_exhausted, succeeded_at, turned, turned_since in rows:
+            record = Record(last_success, first_exhausted, succeeded_at)
             told = None if turned is None else Told(Kind(turned), turned_since)
             return _Held(Standing(state), reason, since, record, last_success, told)
         return None
@@ -165,6 +167,7 @@ class Standings:
             held.since,
             record.last_success,
             record.first_exhausted,
+            record.succeeded_at,
             *(held.told or (None, None)),
         )
         self._connection.execute(WRITE, row)
