@@ -25,12 +25,12 @@ from relay.outbox.dispatcher import Dispatcher
 from relay.outbox.endpoints import Endpoints
 from relay.outbox.inquiry import Inquiry
 from relay.outbox.letters import Letters
-from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow, Depth, Selection
+from relay.outbox.rows import AttemptRow, AuditRow, AuditSelection, DeliveryRow, Depth, OpenSession, Selection
 from relay.outbox.sqlite.ledger import Options
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
 from relay.outbox.step import Step
-from relay.outbox.store import Listener, OpenSession, OutboxStore, Recorded
+from relay.outbox.store import Listener, OutboxStore, Recorded
 from relay.outbox.targets import targets_of
 from relay.outbox.webhook import Target
 from relay.settings.endpoint import Endpoint

@@ -113,6 +113,15 @@ class EndpointRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session whose last recorded state is not stopped."""
+
+    key: SessionKey
+    guest_id: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Depth:
     """How much is kept, by state. `oldest_pending_at`: when the oldest undelivered one was recorded.
 

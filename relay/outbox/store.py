@@ -34,6 +34,7 @@ from relay.outbox.rows import (
     Fate,
     Found,
     Kept,
+    OpenSession,
     Pick,
     Purged,
     Replayed,
@@ -147,15 +148,6 @@ class Settled:
     releases_next: bool = False
     disables: str | None = None
     wakes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSession:
-    """A session whose last recorded state is not stopped."""
-
-    key: SessionKey
-    guest_id: str | None
-    source: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,13 @@ from relay.outbox.rows import (
     Fate,
     Found,
     Kept,
+    OpenSession,
     Pick,
     Selection,
 )
 from relay.outbox.sqlite.file import open_for_reading, translated
 from relay.outbox.sqlite.finds import Finds
 from relay.outbox.sqlite.reads import Reads
-from relay.outbox.store import OpenSession
 
 T = TypeVar("T")
 S = TypeVar("S", Selection, AttemptSelection, AuditSelection)

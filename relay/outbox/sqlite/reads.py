@@ -15,10 +15,10 @@ from relay.outbox.rows import (
     AuditSelection,
     DeliveryRow,
     EndpointRow,
+    OpenSession,
     Selection,
 )
 from relay.outbox.sqlite.tally import Row
-from relay.outbox.store import OpenSession
 
 STRETCH_ROWS = 20_000
 """Looked through in one read: about 10 ms. While a read is open the log cannot begin anew, so a long search is many."""
