@@ -14,6 +14,10 @@ LONGEST_TEST_S = 130.0
 """An endpoint's timeout is two minutes at most."""
 
 
+LONGEST_RESUME_S = 130.0
+"""A hundred commits at most, on a disk that may be slow."""
+
+
 @click.group("endpoints")
 def endpoints_group() -> None:
     """Trackers, and whether they are sent anything."""
@@ -43,13 +47,14 @@ def pause(name: str, operations: str, *, as_json: bool) -> None:
 @operations_option
 @json_option
 def resume(name: str, operations: str, *, as_json: bool) -> None:
-    """Take back an endpoint that was paused or disabled.
+    """Say that an endpoint is mended: what waits is due now.
 
-    One whose circuit is open is tried at once. What it missed while it was disabled can be replayed (`dlq list --state cancelled`).
+    Whatever its state, and whenever its next attempts were to be. One that was paused or disabled is taken back; one whose
+    circuit is open is tried now, and gets the rest once that succeeds. What it missed while it was disabled can be replayed
+    (`dlq list --state cancelled`).
     """
-    told = asked(operations, "POST", _path(name, "resume"))
-    words = f"resumed; it was {told['was']}" if told["resumed"] else "it was neither paused nor disabled"
-    _say(told, words, as_json=as_json)
+    told = asked(operations, "POST", _path(name, "resume"), timeout_s=LONGEST_RESUME_S)
+    _say(told, f"{_was(told)}; {_hurried(told)}", as_json=as_json)
 
 
 @endpoints_group.command()
@@ -65,6 +70,20 @@ def test(name: str, operations: str, *, as_json: bool) -> None:
     _say(told, "\n".join(_tested_lines(told)), as_json=as_json)
     if not told["success"]:
         sys.exit(NO)
+
+
+def _was(told: dict[str, Any]) -> str:
+    return f"resumed; it was {told['was']}" if told["resumed"] else "it was neither paused nor disabled"
+
+
+def _hurried(told: dict[str, Any]) -> str:
+    if not told["hurried"]:
+        return "nothing waited for a later attempt"
+    many = (
+        f"{told['hurried']} that waited for a later attempt {'is' if told['hurried'] == 1 else 'are'} due now"
+    )
+    rest = "; resume it once more for the rest" if told["more"] else ""
+    return f"{many}, and those behind in the same sessions follow{rest}"
 
 
 def _path(name: str, deed: str) -> str:

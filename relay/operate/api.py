@@ -178,7 +178,7 @@ ROUTES = (
     ),
     _read("/v1/endpoints", "getEndpoints", "Every tracker", shapes.Endpoints, tag="endpoints"),
     _deed("/v1/endpoints/{name}/pause", "pause", "Hold its deliveries", _answer(_FLAG, "Held, over restarts.", 404), NAME, tag="endpoints"),
-    _deed("/v1/endpoints/{name}/resume", "resume", "Take it back", _answer(_FLAG, "Taken back.", 404), NAME, tag="endpoints"),
+    _deed("/v1/endpoints/{name}/resume", "resume", "Take it for mended", _answer(shapes.Resumed, "Taken back, and what waits is due.", 404), NAME, tag="endpoints"),
     _deed("/v1/endpoints/{name}/test", "test", "Try it now", _answer(shapes.Tested, "Tried, whatever it answered.", 404), NAME, tag="endpoints"),
     _deed(
         "/v1/reload",

@@ -2,9 +2,8 @@
 
 from aiohttp import web
 
-from relay.core.endpoint import Standing
 from relay.ingest.answers import reply
-from relay.operate.views import endpoint_view, tested_view
+from relay.operate.views import endpoint_view, resumed_view, tested_view
 from relay.outbox.endpoints import Endpoints
 
 
@@ -30,9 +29,11 @@ class EndpointDoors:
         return reply(200, {"paused": is_paused, "state": self._endpoints.standings[name].value})
 
     async def resume(self, name: str, _request: web.BaseRequest) -> web.Response:
-        """What was recorded while it was disabled is `cancelled`, and can be replayed."""
-        before = await self._endpoints.resume(name)
-        return reply(200, {"resumed": before is not Standing.ACTIVE, "was": before.value})
+        """`hurried` are due now; what waits behind them in their sessions follows, and `more` takes another call.
+
+        What was recorded while it was disabled is `cancelled`, and can be replayed.
+        """
+        return reply(200, resumed_view(await self._endpoints.resume(name)))
 
     async def test(self, name: str, _request: web.BaseRequest) -> web.Response:
         """200 whatever the tracker answered: the question was how it does."""

@@ -78,7 +78,10 @@ class LetterDoors:
     async def replay_one(self, what: str, _request: web.BaseRequest) -> web.Response:
         if not await self._assembly.outbox.replay(int(what)):
             raise Rejected(
-                404, "Not replayable", "no delivery with this id has ended: it waits, or was never there"
+                404,
+                "Not replayable",
+                "no delivery with this id has ended: it was never there, or it waits, and `typing-relay endpoints "
+                "resume` with its endpoint's name makes it due at once",
             )
         return reply(202, {"replayed": 1})
 

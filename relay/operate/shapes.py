@@ -149,6 +149,18 @@ class Endpoints(TypedDict):
     endpoints: list[EndpointShown]
 
 
+class Resumed(TypedDict):
+    """`hurried`: so many that waited for a later attempt are due now, and those behind them in their sessions follow.
+
+    `resumed`: it was paused or disabled. `more`: others still wait for their attempt; resume it once more.
+    """
+
+    resumed: bool
+    was: str
+    hurried: int
+    more: bool
+
+
 class Tested(TypedDict):
     """A signed `endpoint.test` as it went."""
 

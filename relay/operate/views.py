@@ -10,6 +10,7 @@ from relay.core.rest import Rest, actors_of
 from relay.core.session import Session
 from relay.core.timings import Timings
 from relay.core.why import Verdict
+from relay.outbox.endpoints import Resumed
 from relay.outbox.rows import Attempt, AttemptRow, AuditRow, DeliveryRow, EndpointRow, Purged
 
 SHOWN_BYTES = 1024
@@ -113,6 +114,15 @@ def endpoint_view(
         "since": rfc3339(row.since) if row else None,
         "lastSuccess": None if succeeded_at is None else rfc3339(succeeded_at),
         "waiting": waiting,
+    }
+
+
+def resumed_view(resumed: Resumed) -> dict[str, object]:
+    return {
+        "resumed": resumed.before is not Standing.ACTIVE,
+        "was": resumed.before.value,
+        "hurried": resumed.hurried,
+        "more": resumed.is_more,
     }
 
 

@@ -1,16 +1,29 @@
 """What an operator sees of endpoints and may do to them: hold one, take it back, try it now."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from relay.core.endpoint import Circuit, Standing
 from relay.core.moments import UnixMs
 from relay.core.why import Holding
 from relay.errors import Rejected
 from relay.outbox.dispatcher import Dispatcher
+from relay.outbox.letters import MOST, SLICE
 from relay.outbox.probe import probe_of
 from relay.outbox.rows import Attempt, EndpointRow
 from relay.outbox.store import OutboxStore
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What it was, and how many of its deliveries are due now that waited for a later attempt.
+
+    `is_more`: others still wait for theirs, since one call hurries `MOST`.
+    """
+
+    before: Standing
+    hurried: int
+    is_more: bool = False
 
 
 class Endpoints:
@@ -66,15 +79,26 @@ class Endpoints:
             self._dispatcher.halt(endpoint, Standing.PAUSED, "paused by its operator")
         return is_paused
 
-    async def resume(self, endpoint: str) -> Standing:
-        """Takes a paused or disabled one back, and tries one whose circuit is open at once; what it was.
+    async def resume(self, endpoint: str) -> Resumed:
+        """Takes it for mended, whatever it was: what waits is due at once, an open circuit is tried now.
 
-        What a disabled one missed was recorded as cancelled and can be replayed.
+        Nobody else can tell the schedule, which may be hours from its next attempt. What a disabled one missed was
+        recorded as cancelled and can be replayed.
         """
         self._check_known(endpoint)
         before = await self._store.resume(endpoint)
         self._dispatcher.resume(endpoint)
-        return before
+        return await self._hurried(endpoint, before)
+
+    async def _hurried(self, endpoint: str, before: Standing) -> Resumed:
+        """In commits of `SLICE`, as all that an operator does to many: an append waits for one of them at most."""
+        hurried = 0
+        while hurried < MOST:
+            part = await self._store.hurry(endpoint, most=SLICE)
+            hurried += part
+            if part < SLICE:
+                return Resumed(before, hurried)
+        return Resumed(before, hurried, is_more=True)
 
     async def test(self, endpoint: str) -> Attempt:
         """One signed `endpoint.test`, sent now whatever its standing, and recorded nowhere.

@@ -115,8 +115,9 @@ class Gate:
         return True
 
     def resume(self) -> None:
-        """Somebody thinks that it is mended: an open circuit is tried at once."""
+        """Somebody thinks that it is mended: an open circuit is tried at once, and what it asked for before is past."""
         self.standing = Standing.ACTIVE
+        self._rests_until = self._now()
         self._breaker.try_now(self._now())
 
     def _degraded(self, last: str, *, is_news: bool) -> Turn:

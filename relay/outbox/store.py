@@ -233,6 +233,13 @@ class OutboxStore(Protocol):
         """Lets a paused or disabled one have deliveries again, and what was cancelled be replayed; what it was."""
         ...
 
+    async def hurry(self, endpoint: str, *, most: int) -> int:
+        """Makes at most so many that wait for a later attempt due now, in one commit, each with a new budget; how many.
+
+        A session's order stays: one that was to be overtaken later goes first after all.
+        """
+        ...
+
     def address(self, filters: Mapping[str, Filter], terms: Mapping[str, Terms]) -> None:
         """Facts appended from now on are for these endpoints, on these terms; what was appended before is not touched."""
         ...

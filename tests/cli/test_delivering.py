@@ -31,8 +31,20 @@ async def test_a_tracker_is_paused_listed_as_such_and_resumed(house: House) -> N
     assert listed.startswith("tracker\tpaused\t0 waiting\tpaused by its operator since 20")
     (row,) = wire.loads((await run(house, "list", "--json")).stdout.encode())["endpoints"]
     assert (row["state"], row["circuit"], row["waiting"]) == ("paused", "closed", 0)
-    assert (await run(house, "resume", "tracker")).stderr == "resumed; it was paused\n"
-    assert (await run(house, "resume", "tracker")).stderr == "it was neither paused nor disabled\n"
+    nothing = "nothing waited for a later attempt\n"
+    assert (await run(house, "resume", "tracker")).stderr == f"resumed; it was paused; {nothing}"
+    assert (await run(house, "resume", "tracker")).stderr == f"it was neither paused nor disabled; {nothing}"
+
+
+async def test_a_tracker_that_is_active_and_was_down_is_hurried_and_told_so(house: House) -> None:
+    house.receiver.answers = [500]
+    house.type()
+    await house.tried(1)
+    told = (await run(house, "resume", "tracker")).stderr
+    assert (
+        "; 1 that waited for a later attempt is due now, and those behind in the same sessions follow" in told
+    )
+    await house.receiver.until(2)
 
 
 async def test_a_test_ends_as_the_tracker_answers(house: House) -> None:

@@ -663,6 +663,13 @@ class StoreLife(RuleBasedStateMachine):
         self.waiting[lane].append(lease.event_id)
         self.replayed.add(lane)
 
+    @rule(endpoint=endpoints)
+    def hurry(self, endpoint: str) -> None:
+        """What was to be overtaken later has its place again; what was overtaken has not."""
+        self.run(self.store.hurry(endpoint, most=100))
+        now = self.on.clock.now
+        self.overtaken = {key: at for key, at in self.overtaken.items() if key[0] != endpoint or at <= now}
+
     @rule(span_ms=st.sampled_from([1000, 5000, LEASE_MS, UNORDERED_AFTER_MS, HOUR_MS]))
     def wait(self, span_ms: int) -> None:
         self.on.clock.now += span_ms

@@ -76,6 +76,16 @@ class House:
                 await asyncio.sleep(0.01)
         return list(rows)
 
+    async def tried(self, count: int) -> list[dict[str, Any]]:
+        """The deliveries that were tried in vain and wait, once there are so many, within five seconds."""
+        async with asyncio.timeout(5):
+            while len(rows := [row for row in await self._waiting() if row["attempts"]]) < count:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        return rows
+
+    async def _waiting(self) -> list[dict[str, Any]]:
+        return list((await self.ask("/v1/deliveries?state=pending")).value["deliveries"])
+
     async def quiet(self) -> None:
         """Until nothing is waiting nor on its way, five seconds at most."""
         async with asyncio.timeout(5):

@@ -176,6 +176,8 @@ async def test_a_tracker_that_said_gone_is_shown_taken_back_and_sent_what_it_mis
     assert (await house.ask("/v1/endpoints/tracker/resume", "POST")).value == {
         "resumed": True,
         "was": "disabled",
+        "hurried": 0,
+        "more": False,
     }
     assert (await house.ask(f"/v1/deliveries/{missed['id']}/replay", "POST")).status == 202
     await house.receiver.until(2)
@@ -211,6 +213,21 @@ async def test_a_tracker_is_paused_shown_so_and_resumed(house: House) -> None:
     assert b'relay_endpoint_circuit{circuit="closed",endpoint="tracker"} 1.0' in metrics
     assert (await house.ask("/v1/endpoints/tracker/resume", "POST")).value["was"] == "paused"
     await house.receiver.until(1)
+
+
+async def test_a_tracker_that_is_back_is_sent_what_waits_once_it_is_resumed(house: House) -> None:
+    """It was active all the time: told that it was neither paused nor disabled, it was left to its schedule."""
+    house.receiver.answers = [500]
+    house.type()
+    await house.tried(1)
+    assert (await house.ask("/v1/endpoints/tracker/resume", "POST")).value == {
+        "resumed": False,
+        "was": "active",
+        "hurried": 1,
+        "more": False,
+    }
+    async with asyncio.timeout(2):  # of the five seconds that the schedule has
+        await house.receiver.until(2)
 
 
 async def test_a_test_tells_what_the_tracker_answers_also_where_that_is_no_success(house: House) -> None:

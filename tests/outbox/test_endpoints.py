@@ -17,7 +17,7 @@ from relay.core.signature import Check, Keys
 from relay.errors import Rejected
 from relay.outbox import lane
 from relay.outbox.dispatcher import Dispatcher
-from relay.outbox.endpoints import Endpoints
+from relay.outbox.endpoints import Endpoints, Resumed
 from relay.outbox.probe import probe_of
 from relay.outbox.rows import Selection
 from relay.outbox.store import Listener, OutboxStore
@@ -237,10 +237,64 @@ async def test_a_pause_holds_everything_over_a_restart_and_loses_nothing(
         await asyncio.sleep(M_S)
         assert receiver.got == []
         assert await outbox.endpoints.waiting() == {"tracker": 10}
-        assert await outbox.endpoints.resume("tracker") is Standing.PAUSED
+        assert (await outbox.endpoints.resume("tracker")).before is Standing.PAUSED
         await asyncio.sleep(1)
         assert (await outbox.depth()).by_state[State.DELIVERED] == 10
     assert [got.data["sequence"] for got in receiver.got[-5:]] == [2] * 5
+
+
+async def test_what_waits_for_its_next_attempt_goes_as_soon_as_its_operator_says_that_it_is_mended(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """Down for a minute and a half, up again, and waited for five minutes: nothing could hurry it."""
+    receiver.answers = down()
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await append_all(outbox, *(typing(f"s{n % 3}") for n in range(30)))
+        await asyncio.sleep(90)
+        receiver.answers.clear()
+        await asyncio.sleep(30)
+        assert await outbox.endpoints.waiting() == {"tracker": 30}
+        receiver.got.clear()
+        assert await outbox.endpoints.resume("tracker") == Resumed(Standing.ACTIVE, 3)
+        await asyncio.sleep(1)
+        assert (await outbox.depth()).by_state[State.DELIVERED] == 30
+    for session in ("s0", "s1", "s2"):
+        told = [got.data["sequence"] for got in receiver.got if got.data["sessionId"] == session]
+        assert told == list(range(1, 11)), "in order, each once"
+
+
+async def test_a_tracker_that_asked_for_an_hour_is_not_waited_for_once_it_is_said_to_be_mended(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.answers, receiver.headers = [503], {"Retry-After": "3600"}
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await outbox.append(typing())
+        await asyncio.sleep(90)
+        await outbox.endpoints.pause("tracker")
+        assert await outbox.endpoints.resume("tracker") == Resumed(Standing.PAUSED, 1)
+        await asyncio.sleep(1)
+        assert (await outbox.depth()).by_state[State.DELIVERED] == 1
+
+
+async def test_a_crowd_that_is_hurried_goes_one_at_a_time_first_and_then_a_few(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.answers = down()
+    async with running(tmp_path, tracker=endpoint(receiver.url, concurrency=4)) as outbox:
+        await append_all(outbox, *(typing(f"s{n}") for n in range(250)))
+        await asyncio.sleep(1)
+        assert outbox.endpoints.circuits == {"tracker": Circuit.OPEN}
+        for _ in range(12):  # and none is spent by it
+            before = len(receiver.got)
+            await outbox.endpoints.resume("tracker")
+            await asyncio.sleep(1)
+            assert len(receiver.got) == before + 1
+        receiver.answers.clear()
+        receiver.most_at_once = 0
+        await outbox.endpoints.resume("tracker")
+        await asyncio.sleep(60)
+        assert (await outbox.depth()).by_state[State.DELIVERED] == 250
+    assert receiver.most_at_once <= 4
 
 
 async def test_what_is_on_its_way_when_a_pause_begins_ends_as_it_does(

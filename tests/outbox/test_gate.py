@@ -123,6 +123,14 @@ def test_resuming_tries_an_open_circuit_at_once() -> None:
     assert (world.room(), world.gate.circuit) == (1, Circuit.TRIAL)
 
 
+def test_resuming_ends_the_rest_that_was_asked_for_before_it_was_mended() -> None:
+    """A tracker that said an hour as it went down was waited for that hour, and nothing could hurry it."""
+    world = World()
+    world.gate.rest(3_600_000)
+    world.gate.resume()
+    assert (world.room(), world.gate.opens_in_s()) == (8, 0)
+
+
 def test_a_rate_lets_two_seconds_worth_go_and_then_its_share() -> None:
     world = World(rate_per_s=5)
     assert world.room(100) == 10

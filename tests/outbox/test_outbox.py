@@ -161,7 +161,7 @@ async def test_410_disables_the_endpoint_across_restarts_until_enabled(
         await outbox.append(typing("c"))
         await asyncio.sleep(60)
         assert len(receiver.got) == 1
-        assert await outbox.endpoints.resume("tracker") is Standing.DISABLED
+        assert (await outbox.endpoints.resume("tracker")).before is Standing.DISABLED
         await outbox.append(typing("d"))
         await asyncio.sleep(1)
         assert [got.data["sessionId"] for got in receiver.got] == ["a", "d"]
@@ -187,7 +187,7 @@ async def test_a_disabled_endpoint_is_told_once_and_known_across_restarts(
     async with running(tmp_path, tracker=tracker) as outbox:
         assert outbox.endpoints.standings == {"tracker": Standing.DISABLED}
         assert errors(caplog) == [("endpoint.disabled", "tracker")]
-        assert await outbox.endpoints.resume("tracker") is Standing.DISABLED
+        assert (await outbox.endpoints.resume("tracker")).before is Standing.DISABLED
         assert outbox.endpoints.standings == {"tracker": Standing.ACTIVE}
 
 

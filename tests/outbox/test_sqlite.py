@@ -28,6 +28,7 @@ from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.sqlite.sweep import Keep
 from relay.outbox.store import Listener, OutboxStore
 from tests.conformance.endpoints import EndpointsSuite
+from tests.conformance.hurry import HurrySuite
 from tests.conformance.letters import LettersSuite
 from tests.conformance.outbox_store import (
     FILTERS,
@@ -117,6 +118,10 @@ class TestSqliteLetters(LettersSuite):
 
 
 class TestSqliteEndpoints(EndpointsSuite):
+    pass
+
+
+class TestSqliteHurry(HurrySuite):
     pass
 
 

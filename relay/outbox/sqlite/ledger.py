@@ -27,6 +27,7 @@ from relay.outbox.sqlite.file import (
     refused,
     translated,
 )
+from relay.outbox.sqlite.hurry import Hurry
 from relay.outbox.sqlite.lanes import Lanes
 from relay.outbox.sqlite.numbers import Numbers
 from relay.outbox.sqlite.purge import Purge
@@ -113,6 +114,7 @@ class Ledger:
             wall=wall,
             claims=itertools.count(life << 32),
         )
+        self.hurry = Hurry(self._connection, wall=wall)
         self.replays = Replays(self._connection, self.tally, self._roster, limits=limits, wall=wall)
         unknown = left_behind(self._connection, options.filters)
         _warn_of(unknown)

@@ -125,6 +125,12 @@ class SqliteStore(Listings):
         self.on_work(frozenset({endpoint, *wakes}))
         return before
 
+    async def hurry(self, endpoint: str, *, most: int) -> int:
+        hurried = await self._writer.submit(self._ledger.hurry.slices, (endpoint, most))
+        if hurried:
+            self.on_work(frozenset({endpoint}))
+        return hurried
+
     def address(self, filters: Mapping[str, Filter], terms: Mapping[str, Terms]) -> None:
         addressing = Addressing(filters, terms)
         self._owed.said(addressing)
