@@ -27,7 +27,10 @@ def endpoints_group() -> None:
 @operations_option
 @json_option
 def list_endpoints(operations: str, *, as_json: bool) -> None:
-    """List every endpoint: its state, what waits for it, and why. Its circuit, too, where that is not closed."""
+    """List every endpoint: its state, what waits for it, and why.
+
+    Its circuit, too, where that is not closed; and where its last attempts failed, how many and how, and what succeeded last.
+    """
     told = asked(operations, "GET", "/v1/endpoints")
     print_rows(told, as_json=as_json, rows="endpoints", line=_endpoint_line)
 
@@ -106,8 +109,16 @@ def _tested_lines(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _endpoint_line(row: dict[str, Any]) -> str:
-    state = (
-        row["state"] if row["circuit"] in (None, "closed") else f"{row['state']}, circuit {row['circuit']}"
-    )
-    why = f"\t{row['reason']} since {row['since']}" if row["reason"] else ""
-    return f"{row['name']}\t{state}\t{row['waiting']} waiting{why}"
+    circuit = f"circuit {row['circuit']}" if row["circuit"] not in (None, "closed") else ""
+    state = ", ".join(filter(None, (row["state"], row["failing"] and "failing", circuit)))
+    reason = f"{row['reason']} since {row['since']}" if row["reason"] else ""
+    return "\t".join(filter(None, (row["name"], state, f"{row['waiting']} waiting", reason, _failing(row))))
+
+
+def _failing(row: dict[str, Any]) -> str:
+    failing = row["failing"]
+    if failing is None:
+        return ""
+    many = f"{failing['attempts']} attempt{'' if failing['attempts'] == 1 else 's'} in a row failed"
+    success = f"last success {row['lastSuccess']}" if row["lastSuccess"] else "none succeeded yet"
+    return f"{many} since {failing['since']}, the last: {failing['last']}; {success}"

@@ -70,6 +70,19 @@ class Turn(NamedTuple):
     failures: int
 
 
+class Failing(NamedTuple):
+    """What its attempts have come to since the last that succeeded: how many failed in a row, and how the last did."""
+
+    since: UnixMs
+    attempts: int
+    last: str
+
+
+def failed(before: Failing | None, at: UnixMs, last: str) -> Failing:
+    """One more in a row; None before the first."""
+    return Failing(at, 1, last) if before is None else Failing(before.since, before.attempts + 1, last)
+
+
 class _Bucket(NamedTuple):
     since: Ms
     attempts: int

@@ -17,9 +17,16 @@ class EndpointDoors:
         """Those configured, in their order, and then those that once were."""
         rows = {row.name: row for row in await self._endpoints.rows()}
         waiting, circuits = await self._endpoints.waiting(), self._endpoints.circuits
-        names = dict.fromkeys([*circuits, *rows, *waiting])
+        failing, names = self._endpoints.failing, dict.fromkeys([*circuits, *rows, *waiting])
         views = [
-            endpoint_view(name, rows.get(name), circuits.get(name), waiting.get(name, 0)) for name in names
+            endpoint_view(
+                name,
+                rows.get(name),
+                circuits.get(name),
+                waiting=waiting.get(name, 0),
+                failing=failing.get(name),
+            )
+            for name in names
         ]
         return reply(200, {"endpoints": views})
 

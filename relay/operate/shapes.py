@@ -130,10 +130,19 @@ class DeliveryWhole(DeliveryShown):
     why: VerdictShown
 
 
+class FailingShown(TypedDict):
+    """So many attempts in a row have failed since then, and how the last did."""
+
+    since: str
+    attempts: int
+    last: str
+
+
 class EndpointShown(TypedDict):
     """A tracker: active, paused or disabled, since when and why; its circuit; how many callbacks wait.
 
-    `lastSuccess` is told to the minute, and null until there was one.
+    `lastSuccess` is told to the minute, and null until there was one. `failing` is null unless the last attempt since
+    the relay's start failed.
     """
 
     name: str
@@ -142,6 +151,7 @@ class EndpointShown(TypedDict):
     reason: str | None
     since: str | None
     lastSuccess: str | None
+    failing: FailingShown | None
     waiting: int
 
 

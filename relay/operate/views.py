@@ -2,7 +2,7 @@
 
 from relay import wire
 from relay.core.actor import Actor
-from relay.core.endpoint import Circuit, Standing
+from relay.core.endpoint import Circuit, Failing, Standing
 from relay.core.indicator import SessionKey
 from relay.core.moments import Ms, rfc3339
 from relay.core.pacer import Pacer, Reach, standing
@@ -98,7 +98,7 @@ def delivery_view(row: DeliveryRow) -> dict[str, object]:
 
 
 def endpoint_view(
-    name: str, row: EndpointRow | None, circuit: Circuit | None, waiting: int
+    name: str, row: EndpointRow | None, circuit: Circuit | None, *, waiting: int, failing: Failing | None
 ) -> dict[str, object]:
     """`row` is None where nothing was ever sent to it, `circuit` where it is no longer configured.
 
@@ -113,8 +113,13 @@ def endpoint_view(
         "reason": row.reason if row and row.reason else None,
         "since": rfc3339(row.since) if row else None,
         "lastSuccess": None if succeeded_at is None else rfc3339(succeeded_at),
+        "failing": failing_view(failing) if failing else None,
         "waiting": waiting,
     }
+
+
+def failing_view(failing: Failing) -> dict[str, object]:
+    return {"since": rfc3339(failing.since), "attempts": failing.attempts, "last": failing.last}
 
 
 def resumed_view(resumed: Resumed) -> dict[str, object]:

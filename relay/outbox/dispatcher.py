@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from relay.core.backoff import JITTER
-from relay.core.endpoint import Circuit, Standing
+from relay.core.endpoint import Circuit, Failing, Standing
 from relay.core.moments import Ms, UnixMs
 from relay.core.why import Holding
 from relay.outbox.gate import Gate
@@ -108,6 +108,11 @@ class Dispatcher:
     @property
     def circuits(self) -> dict[str, Circuit]:
         return {name: gate.circuit for name, gate in self._gates.items()}
+
+    @property
+    def failing(self) -> dict[str, Failing]:
+        """Those whose last attempt failed."""
+        return {name: gate.failing for name, gate in self._gates.items() if gate.failing}
 
     @property
     def holdings(self) -> dict[str, Holding]:

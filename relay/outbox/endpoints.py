@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from relay.core.endpoint import Circuit, Standing
+from relay.core.endpoint import Circuit, Failing, Standing
 from relay.core.moments import UnixMs
 from relay.core.why import Holding
 from relay.errors import Rejected
@@ -51,6 +51,11 @@ class Endpoints:
     def circuits(self) -> dict[str, Circuit]:
         """Each configured one's circuit. Costs no query."""
         return self._dispatcher.circuits
+
+    @property
+    def failing(self) -> dict[str, Failing]:
+        """Those whose last attempt since the relay's start failed. Costs no query."""
+        return self._dispatcher.failing
 
     async def rows(self) -> list[EndpointRow]:
         """Every one that anything was ever sent to, those no longer configured among them."""

@@ -14,7 +14,17 @@ from collections.abc import Callable
 
 from relay.core import bucket
 from relay.core.bucket import Bucket
-from relay.core.endpoint import PATIENCE, Circuit, EndpointBreaker, News, Patience, Standing, Turn
+from relay.core.endpoint import (
+    PATIENCE,
+    Circuit,
+    EndpointBreaker,
+    Failing,
+    News,
+    Patience,
+    Standing,
+    Turn,
+    failed,
+)
 from relay.core.moments import Ms, UnixMs
 from relay.core.notice import said
 from relay.outbox.rows import Attempt
@@ -36,6 +46,8 @@ class Gate:
     ) -> None:
         self.endpoint = endpoint
         self.standing = Standing.ACTIVE
+        self.failing: Failing | None = None
+        """For people: what each answer says by itself, whatever the circuit makes of it."""
         self._breaker = EndpointBreaker(patience)
         self._rate = None if rate_per_s is None else Bucket(rate_per_s)
         self._now = now
@@ -97,12 +109,14 @@ class Gate:
     def noted(self, attempt: Attempt) -> Turn | None:
         """Books an answer. A turn where the circuit opened or closed with it, and where it is shut again by a probe."""
         before = self.circuit
+        last = said(attempt.status, attempt.failure) if attempt.failure else None
+        self.failing = failed(self.failing, attempt.started_at, last) if last else None
         news = self._breaker.noted(self._now(), is_success=attempt.failure is None)
         if news is News.RECOVERED:
             return self._recovered()
-        if attempt.failure is None or self.circuit is not Circuit.OPEN or before is Circuit.OPEN:
+        if last is None or self.circuit is not Circuit.OPEN or before is Circuit.OPEN:
             return None
-        return self._degraded(said(attempt.status, attempt.failure), is_news=news is News.DEGRADED)
+        return self._degraded(last, is_news=news is News.DEGRADED)
 
     def stop(self, standing: Standing, why: str) -> bool:
         """Nothing more is claimed until `resume`; False where it was so already."""

@@ -36,6 +36,23 @@ async def test_a_tracker_is_paused_listed_as_such_and_resumed(house: House) -> N
     assert (await run(house, "resume", "tracker")).stderr == f"it was neither paused nor disabled; {nothing}"
 
 
+async def test_a_tracker_whose_attempts_fail_is_listed_as_such_with_the_last_and_what_succeeded(
+    house: House,
+) -> None:
+    house.receiver.answers = [500]
+    house.type()
+    await house.tried(1)
+    name, state, _, why = (await run(house, "list")).stdout.rstrip("\n").split("\t")
+    assert (name, state) == ("tracker", "active, failing")
+    assert why.startswith("1 attempt in a row failed since 20")
+    assert why.endswith("the last: it answered 500; none succeeded yet")
+    await run(house, "pause", "tracker")
+    assert (await run(house, "list")).stdout.startswith("tracker\tpaused, failing\t")
+    await run(house, "resume", "tracker")
+    await house.ended("delivered")
+    assert (await run(house, "list")).stdout.startswith("tracker\tactive\t")
+
+
 async def test_a_tracker_that_is_active_and_was_down_is_hurried_and_told_so(house: House) -> None:
     house.receiver.answers = [500]
     house.type()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.endpoint import Circuit, EndpointBreaker, News, Patience, Record
+from relay.core.endpoint import Circuit, EndpointBreaker, Failing, News, Patience, Record, failed
 from relay.core.moments import Ms
 
 S, M, H = 1000, 60_000, 3_600_000
@@ -132,6 +132,12 @@ def test_its_first_use_is_no_success_and_forgiveness_neither_makes_nor_forgets_o
         record.forgiven(200 * H)
     assert (never.succeeded_at, once.succeeded_at) == (None, 3 * H)
     assert once.last_success == 200 * H
+
+
+def test_failures_in_a_row_are_counted_from_the_first_and_the_last_is_quoted() -> None:
+    first = failed(None, 1000, "it answered 500")
+    assert first == Failing(1000, 1, "it answered 500")
+    assert failed(first, 2000, "it failed: connect") == Failing(1000, 2, "it failed: connect")
 
 
 def test_an_open_circuit_can_be_tried_at_once_and_a_failure_shuts_it_as_any() -> None:

@@ -215,6 +215,18 @@ async def test_a_tracker_is_paused_shown_so_and_resumed(house: House) -> None:
     await house.receiver.until(1)
 
 
+async def test_a_tracker_whose_attempts_fail_is_shown_so_until_one_succeeds(house: House) -> None:
+    """Six attempts had failed and thirty callbacks waited: it was active, and nothing else was said."""
+    house.receiver.answers = [500]
+    house.type(SESSION)
+    await house.tried(1)
+    failing = (await endpoint_of(house))["failing"]
+    assert (failing["attempts"], failing["last"]) == (1, "it answered 500")
+    house.type(OTHER)
+    await house.ended("delivered")
+    assert (await endpoint_of(house))["failing"] is None
+
+
 async def test_a_tracker_that_is_back_is_sent_what_waits_once_it_is_resumed(house: House) -> None:
     """It was active all the time: told that it was neither paused nor disabled, it was left to its schedule."""
     house.receiver.answers = [500]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.core.delivery import Failure
-from relay.core.endpoint import Circuit, News, Standing
+from relay.core.endpoint import Circuit, Failing, News, Standing
 from relay.outbox.gate import Gate
 from relay.outbox.rows import Attempt
 
@@ -121,6 +121,18 @@ def test_resuming_tries_an_open_circuit_at_once() -> None:
     world.answered(503, 10)
     world.gate.resume()
     assert (world.room(), world.gate.circuit) == (1, Circuit.TRIAL)
+
+
+def test_it_fails_from_its_first_failure_in_a_row_until_it_succeeds_and_nobody_else_says_otherwise() -> None:
+    world = World()
+    assert world.gate.failing is None
+    world.answered(500)
+    world.ms = 5000
+    world.answered(503)
+    world.gate.resume()
+    assert world.gate.failing == Failing(START, 2, "it answered 503")
+    world.answered(200)
+    assert world.gate.failing is None
 
 
 def test_resuming_ends_the_rest_that_was_asked_for_before_it_was_mended() -> None:
