@@ -109,10 +109,27 @@ def _read(said: str | None, read: Callable[[str], T], words: str) -> T | None:
         raise Rejected(422, "Invalid query", words) from None
 
 
+_KINDS: dict[type, str] = {
+    list: "an array",
+    str: "a string",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
 def _refused(why: ValidationError) -> Rejected:
-    errors = why.errors(include_url=False, include_context=False, include_input=False)
+    errors = why.errors(include_url=False, include_context=False)
     if errors[0]["type"] == "json_invalid":
         return Rejected(400, "Not JSON", "a JSON object with the filter is wanted")
+    if not errors[0]["loc"]:  # of the body itself, and not of one of its keys
+        seen = _KINDS[type(errors[0]["input"])]
+        return Rejected(
+            422,
+            "Invalid filter",
+            f"an object with the filter is wanted, and the body is {seen}; nothing was done",
+        )
     problems = tuple((_place(error["loc"]), error["msg"]) for error in errors[:10])
     words = "; ".join(f"{place}: {msg}" for place, msg in problems)
     return Rejected(422, "Invalid filter", f"{words}; nothing was done", problems=problems)

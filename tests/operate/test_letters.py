@@ -88,8 +88,11 @@ async def test_dead_letters_are_purged_by_filter(house: House) -> None:
         ({"type": "*", "state": "delivered"}, 422, "state"),
         ({"type": "*", "dryRun": "no"}, 422, "dryRun"),
         ({"type": "*", "canary": 1}, 422, "not known"),
-        ([], 422, ""),
-        (None, 422, ""),
+        ([], 422, "an object with the filter is wanted, and the body is an array"),
+        ("tracker", 422, "the body is a string"),
+        (5, 422, "the body is a number"),
+        (True, 422, "the body is true or false"),
+        (None, 422, "the body is null"),
     ],
 )
 @pytest.mark.parametrize("deed", ["replay", "purge"])
