@@ -7,17 +7,17 @@ from typing import Any
 from relay import wire
 
 ORIGIN = "http://127.0.0.1:8080"
-"""Stands in for wherever the page was read from."""
+"""Stands in for wherever the page was read from, where its listener cannot say: a proxy may stand before it."""
 
 Operation = dict[str, Any]  # Any: JSON
 
 
-def lines(method: str, path: str, operation: Operation) -> Iterator[tuple[str, str]]:
+def lines(method: str, path: str, operation: Operation, *, origin: str = ORIGIN) -> Iterator[tuple[str, str]]:
     """(what is tried, the command) for each form of body; one command where there is no body, none for a stream."""
     if "101" in operation["responses"]:
         return  # a WebSocket, which curl does not open
     content = operation.get("requestBody", {}).get("content", {})
-    asked = _asked(method, path, operation, has_body=bool(content))
+    asked = _asked(method, origin + _filled(path, operation), operation, has_body=bool(content))
     for media, form in content.items():
         body = [f"-H {shlex.quote(f'Content-Type: {media}')}", f"--data-binary {shlex.quote(_example(form))}"]
         yield f"{method} {path} as {media}", _joined([*asked, *body])
@@ -25,9 +25,9 @@ def lines(method: str, path: str, operation: Operation) -> Iterator[tuple[str, s
         yield f"{method} {path}", _joined(asked)
 
 
-def _asked(method: str, path: str, operation: Operation, *, has_body: bool) -> list[str]:
+def _asked(method: str, url: str, operation: Operation, *, has_body: bool) -> list[str]:
     verb = " -X POST" if method == "POST" and not has_body else ""
-    asked = [f"curl -sS{verb} {shlex.quote(ORIGIN + _filled(path, operation))}"]
+    asked = [f"curl -sS{verb} {shlex.quote(url)}"]
     if any("key" in proof for proof in operation.get("security", ())):
         asked.append('-H "Authorization: Bearer $RELAY_KEY"')
     return asked

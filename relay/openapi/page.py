@@ -56,13 +56,16 @@ def fixed(body: bytes, media: str, *, policy: str = "default-src 'none'; frame-a
     )
 
 
-def page(document: Document, guides: Sequence[Guide] = ()) -> Page:
+def page(document: Document, guides: Sequence[Guide] = (), *, origin: str = curl.ORIGIN) -> Page:
+    """`origin` stands in the samples as they are sent; the script puts the one that a browser knows in its place."""
     style, script = ((_ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     policy = (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         f"style-src {_hash(style)}; script-src {_hash(script)}"
     )
-    return fixed(_html(document, guides, style, script).encode(), "text/html; charset=utf-8", policy=policy)
+    groups = list(_groups(document, origin))
+    html = _html(document, groups, guides, style=style, script=script)
+    return fixed(html.encode(), "text/html; charset=utf-8", policy=policy)
 
 
 def _hash(text: str) -> str:
@@ -70,9 +73,10 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def _html(document: Document, guides: Sequence[Guide], style: str, script: str) -> str:
+def _html(
+    document: Document, groups: "Sequence[_Group]", guides: Sequence[Guide], *, style: str, script: str
+) -> str:
     info, title = document["info"], escape(document["info"]["title"])
-    groups = list(_groups(document))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -118,11 +122,11 @@ class _Group:
     entries: list[_Entry]
 
 
-def _groups(document: Document) -> Iterator[_Group]:
+def _groups(document: Document, origin: str) -> Iterator[_Group]:
     components = document["components"]["schemas"]
     for tag in document.get("tags", ()):
         routes = [
-            _route(method.upper(), path, operation, document)
+            _route(method.upper(), path, operation, document, origin=origin)
             for path, methods in document["paths"].items()
             for method, operation in methods.items()
             if tag["name"] in operation.get("tags", ())
@@ -137,14 +141,17 @@ def _groups(document: Document) -> Iterator[_Group]:
         )
 
 
-def _route(verb: str, path: str, operation: Tree, document: Document) -> _Entry:
+def _route(verb: str, path: str, operation: Tree, document: Document, *, origin: str) -> _Entry:
     components = document["components"]["schemas"]
     parts = [
         f"<p><strong>{escape(operation['summary'])}.</strong> {_inline(operation.get('description', ''))}</p>",
         _proofs(operation, document),
         _parameters(operation, components),
         _bodies(operation, components),
-        *(_sample(what, text, origin=curl.ORIGIN) for what, text in curl.lines(verb, path, operation)),
+        *(
+            _sample(what, text, origin=origin)
+            for what, text in curl.lines(verb, path, operation, origin=origin)
+        ),
         _answers(operation, components),
     ]
     return _Entry(operation["operationId"], verb, path, "".join(parts))

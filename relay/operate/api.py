@@ -8,7 +8,7 @@ from pydantic import Field
 
 from relay.core.ids import ID_PATTERN
 from relay.core.moments import RFC3339_PATTERN
-from relay.ingest.documents import Methods, documents
+from relay.ingest.documents import Methods, near_documents
 from relay.openapi.document import Told, document
 from relay.openapi.problem import problems
 from relay.openapi.route import Answer, Body, Parameter, Route, Shape
@@ -221,4 +221,4 @@ def operator_document() -> dict[str, Any]:
 
 @cache
 def operator_documents() -> dict[str, Methods]:
-    return documents(operator_document())
+    return near_documents(operator_document())

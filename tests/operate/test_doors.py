@@ -1,4 +1,5 @@
 import asyncio
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -277,6 +278,17 @@ async def test_a_deed_on_nothing_is_404(house: House, path: str, status: int) ->
 async def test_deeds_are_not_done_by_reading(house: House) -> None:
     reply = await house.ask("/v1/deliveries/1/replay")
     assert (reply.status, reply.headers["Allow"]) == (405, "POST")
+
+
+async def test_the_samples_of_its_page_are_of_the_listener_that_sent_it(
+    house: House,
+) -> None:
+    """They were of the public listener, which answers 404, until a browser's script had run."""
+    page = (await house.ask("/docs")).body.decode()
+    samples = re.findall(r"curl -sS (?:-X POST )?(http://[0-9.:]+)(/[^\s\\<]*)", page)
+    assert len(samples) > 20
+    assert {origin for origin, _ in samples} == {house.url}
+    assert f'data-origin="{house.url}"' in page
 
 
 async def test_a_reload_says_what_it_took_over(house: House) -> None:
