@@ -156,7 +156,7 @@ class Doors:
         path = request.rel_url.raw_path
         methods = self._doors.get(path) or self._sources.methods(path)
         if methods is None:
-            raise Rejected(404, "Not found", "nothing is served under this path")
+            raise Rejected(404, "Not found", "nothing is served under this path: /docs tells what is")
         door = methods.get(request.method)
         if door is None:
             raise WrongMethod(", ".join(methods))

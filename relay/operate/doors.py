@@ -128,7 +128,7 @@ class OperatorDoors:
             return deed
         door = self._doors.get(path) or _matching(self._things, path)
         if door is None:
-            raise Rejected(404, "Not found", "nothing is served under this path")
+            raise Rejected(404, "Not found", "nothing is served under this path: /docs tells what is")
         _check_method(request, {"GET", "HEAD"})
         return door
 

@@ -291,6 +291,14 @@ async def test_the_samples_of_its_page_are_of_the_listener_that_sent_it(
     assert f'data-origin="{house.url}"' in page
 
 
+@pytest.mark.parametrize("path", ["/docs/", "/", "/v1/nothing"])
+async def test_a_path_that_is_none_is_told_where_the_others_stand(house: House, path: str) -> None:
+    reply = await house.ask(path)
+    assert reply.status == 404
+    assert "/docs tells what is" in reply.value["detail"]
+    assert (await house.ask("/docs")).status == 200
+
+
 async def test_a_reload_says_what_it_took_over(house: House) -> None:
     reply = await house.ask("/v1/reload", "POST")
     assert (reply.status, reply.value) == (200, {"generation": 2, "changed": ["sources.desk.keys"]})
