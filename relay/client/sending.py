@@ -11,6 +11,7 @@ here runs on one loop and between two awaits; only `_deliver` waits, and its con
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from relay import wire
 from relay.client.activity import Told, actor_id, is_ending
@@ -97,6 +98,9 @@ class Sender:
         """What the relay answers to what is to be said of `run` now."""
         if run.known is Known.SURELY if run.is_open else not run.is_end_news:
             return Answer()
+        now = self._now()
+        if (silence := self._health.silence(now, until=now + within_s * 1000)) is not None:
+            return Answer(trouble=silence)
         return await self._within(self._answered(run), within_s)
 
     def _answered(self, entry: Entry) -> asyncio.Future[Answer]:
@@ -109,7 +113,14 @@ class Sender:
             async with asyncio.timeout(within_s):
                 return await answered
         except TimeoutError:
+            return self._late(within_s)
+
+    def _late(self, within_s: float) -> Answer:
+        """Nothing was taken in time; where the relay said why, with its words."""
+        why = self._health.away
+        if why is None:
             return away(f"no answer within {within_s:g} s")
+        return Answer(trouble=replace(why, words=f"not taken within {within_s:g} s: {why.words}"))
 
     def enter(self, whose: Whose, traceparent: str | None = None) -> Run | None:
         """The run of `whose`, which is told from now on; None, and counted, where there are too many."""

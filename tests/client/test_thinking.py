@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from relay.client import RelayClient
-from relay.errors import Rejected
+from relay.errors import Rejected, Unavailable
 from tests.client.beside import GUEST, KEY, SESSION, beside, relay_beside
 from tests.client.standing import problem, standing, taken
 
@@ -184,6 +184,26 @@ async def test_a_strict_one_whose_key_was_taken_away_ends_without_waiting() -> N
             await asyncio.sleep(6)
             began = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() == began
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "words"),
+    [("30", "refused with 429 (this was not sent"), ("3", "not taken within 5 s: refused")],
+)
+async def test_a_strict_one_raises_the_words_it_was_refused_with(asked_s: str, words: str) -> None:
+    """Escaped because the wait was only ever for an answer, and a run that is put back has none."""
+
+    async def answered(_events: list[dict[str, object]]) -> web.Response:
+        return problem(429, Retry_After=asked_s)
+
+    async with standing(answered) as relay, RelayClient(relay.url, strict=True) as client:
+        with pytest.raises(Unavailable, match="refused with 429"):
+            await client.send({"sessionId": "s1", "type": "cleared"})
+        with pytest.raises(Unavailable) as refused:
+            async with client.thinking("s1"):
+                pytest.fail("the block was entered")
+        assert refused.value.detail.startswith(words)
+        assert refused.value.retry_after_s is not None
 
 
 async def test_a_strict_one_waits_for_the_answer_at_both_ends() -> None:
