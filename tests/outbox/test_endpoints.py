@@ -125,6 +125,7 @@ async def test_one_dead_endpoint_among_ten_holds_up_nobody(tmp_path: Path, recei
             assert endpoints.circuits["dead"] is Circuit.OPEN
 
 
+@pytest.mark.long
 async def test_a_tracker_that_is_down_for_five_days_is_disabled_and_told_of_and_not_before(
     tmp_path: Path,
     receiver: Receiver,
