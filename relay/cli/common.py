@@ -41,6 +41,12 @@ def a_number(ctx: click.Context, param: click.Parameter, value: float | None) ->
     return value
 
 
+def chaos_option(words: str) -> Callable[[Command], Command]:
+    """How badly the stand-in platform behaves; `words` say at what."""
+    most = click.FloatRange(0, 10)
+    return click.option("--chaos", type=most, callback=a_number, default=1.0, show_default=True, help=words)
+
+
 def settings_read(config: Path | None) -> Settings:
     """As the environment, `.env` and the file say; nothing is made. Raises SettingsError."""
     return load(config, os.environ, Path.cwd())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from relay.cli.common import CANNOT, NO, a_number, ending_well, fail, json_option
+from relay.cli.common import CANNOT, NO, a_number, chaos_option, ending_well, fail, json_option
 from relay.core.moments import Ms
 from relay.sandbox.traces import BadTrace, endless_trace, generated_trace, read_trace
 
@@ -56,14 +56,7 @@ def _speed(ctx: click.Context, param: click.Parameter, value: str) -> float:
     callback=_speed,
     help="Times real time; `max`: the machine alone on a virtual clock, no sockets.",
 )
-@click.option(
-    "--chaos",
-    type=click.FloatRange(0, 10),
-    callback=a_number,
-    default=1.0,
-    show_default=True,
-    help="Of the stand-in platform. 0: behaves; 1: 2 % 429, 1 % 503, slow answers, tokens of a minute.",
-)
+@chaos_option("Of the stand-in platform. 0: behaves; 1: 2 % 429, 1 % 503, slow answers, tokens of a minute.")
 @click.option(
     "--sessions",
     type=click.IntRange(1, 50),

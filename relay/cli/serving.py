@@ -10,6 +10,7 @@ from relay.cli.common import (
     CANNOT,
     NO,
     a_number,
+    chaos_option,
     config_option,
     ending_well,
     fail,
@@ -44,14 +45,7 @@ def serve(config: Path | None) -> None:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @port_option(8090)
-@click.option(
-    "--chaos",
-    type=click.FloatRange(0, 10),
-    callback=a_number,
-    default=1.0,
-    show_default=True,
-    help="0: behaves; 1: usual.",
-)
+@chaos_option("0: behaves; 1: usual.")
 @click.option("--seed", default=1, show_default=True, help="Of the misbehaviour.")
 @ending_well
 def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
