@@ -1,6 +1,6 @@
 """The file behind the writer: transactions that happen whole or not at all, and everything that is written in them.
 
-But for its making, the tally's numbers and `recorder.trouble`, it belongs to the writer's thread.
+But for its making, `committed` and `recorder.trouble`, it belongs to the writer's thread.
 """
 
 import contextlib
@@ -83,7 +83,6 @@ class Ledger:
     def _take_over(self, options: Options, new_id: Callable[[UnixMs], str]) -> None:
         wall = self._wall
         self.tally = Tally.count(self._connection)
-        self._before = self.tally.copy()
         marks = dict(self._connection.execute("SELECT name, value FROM marks"))
         self.last_life = _last_life(marks, wall())
         # Counted by lives and not by the clock, which may stand still or step back: no claim comes twice.
@@ -134,11 +133,11 @@ class Ledger:
             self.lanes.void_leases([None])
             self.purge.bury(wall())
             self.mark([(CLEAN_STOP, 0), (LIFE, life)])
+        self.committed = self.tally.copy()
         self._checkpoints = Checkpoints(self._connection, options.path, inline=options.inline)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        self._before = self.tally.copy()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             yield
@@ -149,10 +148,11 @@ class Ledger:
         except BaseException:
             self._undo()
             raise
+        self.committed = self.tally.copy()
         self._checkpoints.after_commit()
 
     def _undo(self) -> None:
-        self.tally.restore(self._before)
+        self.tally.restore(self.committed)
         self._numbers.forget()
         self.standings.forget()
         self.aftermath.forget()

@@ -162,7 +162,7 @@ class SqliteStore(Listings):
 
     async def depth(self) -> Depth:
         oldest = await self._oldest_pending_at()
-        tally = self._ledger.tally
+        tally = self._ledger.committed
         return Depth(
             {state: tally.by_state[state] for state in State},
             oldest,
