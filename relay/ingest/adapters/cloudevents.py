@@ -11,15 +11,14 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.
 
 from hashlib import sha256
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from relay import wire
 from relay.core.activity import Kind
 from relay.ingest.adapters.payload import Payload, parsed, text_at
-from relay.ingest.events import Event, refuse_junk
+from relay.ingest.events import EVENT, Event, refuse_junk
 from relay.ingest.refusals import BadField, wire_problems
 
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 _KINDS = {kind.value: kind for kind in Kind}
 _ENVELOPES = frozenset({"id", "type", "at", "traceparent"})
 
@@ -60,6 +59,6 @@ def _event(payload: Payload, kind: Kind) -> Event:
         ) from None
     refuse_junk(told)
     try:
-        return _EVENT.validate_json(told)
+        return EVENT.validate_json(told)
     except ValidationError as why:
         raise wire_problems(why, Event) from None

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from relay import wire
 from relay.core.activity import Kind
 from relay.ingest.adapters.payload import id_of
-from relay.ingest.events import Event, refuse_junk
+from relay.ingest.events import EVENT, Event, refuse_junk
 from relay.ingest.refusals import BadField, Place, not_json, too_many_events, wire_problems
 
 EVENTS = "events"
@@ -28,7 +28,6 @@ REQUIRED = ("sessionId", "type")
 LONGEST = 1000
 """Characters of one expression."""
 
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 _KINDS = frozenset(kind.value for kind in Kind)
 _ID_FIELDS = frozenset({"sessionId", "guestId", "communicationId", "agentUserId", "id", "thinkingId"})
 
@@ -156,6 +155,6 @@ def _event(candidate: dict[str, Any], place: Place) -> Event:
         raise BadField(place, "the expressions made something that is not JSON") from None
     refuse_junk(told)
     try:
-        return _EVENT.validate_json(told)
+        return EVENT.validate_json(told)
     except ValidationError as why:
         raise wire_problems(why, Event, index=int(place[0]) if place else None) from None
