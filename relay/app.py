@@ -253,7 +253,7 @@ def _beyond(assembly: Assembly) -> Beyond:
         return BroadcastResult(True, done.latency_ms, done.audit_id, done.status)  # noqa: FBT003 - in the order shown
 
     gateways, check_address = tuple(flow.platforms), _check_address(assembly)
-    return Beyond(gateways, check_address, flow.sessions.get, flow.accept, broadcast)
+    return Beyond(gateways, check_address, flow.sessions.by_gateway, flow.accept, broadcast)
 
 
 def _check_address(assembly: Assembly) -> Callable[[str, Address], str | None]:

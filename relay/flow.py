@@ -175,16 +175,15 @@ class Flow:
 
     def _found(self, activities: Sequence[Activity]) -> list[Session | None]:
         """The session of each, None where it has yet to be opened, woken or moved. Raises Rejected (422, 429)."""
-        live = self.sessions.get
+        live = self.sessions.by_gateway
         found: list[Session | None] = []
         unopened: dict[SessionKey, Address] = {}
         for activity in activities:
             address = activity.address
-            key = (activity.gateway, address.session_id)
-            session = live(key)
+            session = live[activity.gateway].get(address.session_id)
             if session is None or (session.address is not address and session.address != address):
-                where = f"{len(found)}" if len(activities) > 1 else ""
-                self.check_address(key, address, where)
+                key = (activity.gateway, address.session_id)
+                self.check_address(key, address, f"{len(found)}" if len(activities) > 1 else "")
                 unopened[key], session = address, None
             found.append(session)
         if unopened:

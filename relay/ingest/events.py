@@ -7,7 +7,7 @@ Unknown fields are refused, so message text cannot enter by mistake.
 """
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, Required
 
@@ -15,7 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from relay.core.activity import Activity, Kind
 from relay.core.ids import ID_PATTERN, is_traceparent
-from relay.core.indicator import Address, SessionKey
+from relay.core.indicator import Address
 from relay.core.moments import RFC3339_PATTERN, UnixMs, from_rfc3339
 from relay.core.session import Session
 from relay.errors import Rejected
@@ -113,8 +113,8 @@ ADDRESS_FIELDS = ("sessionId", "guestId", "communicationId", "agentUserId")
 CheckAddress = Callable[[str, Address], str | None]
 """(gateway name, address) → None, or what is wrong with it, beginning with the field's name where there is one."""
 
-Awake = Callable[[SessionKey], Session | None]
-"""The session of a key, where it is awake."""
+Awake = Mapping[str, Mapping[str, Session]]
+"""The sessions awake, by the name of their gateway (each has an entry, if an empty one) and their own id."""
 
 _PLAIN = frozenset({"sessionId", "type", "guestId", "id", "actor", "epoch", "seq"})
 """What nearly every event consists of. One with nothing else, of a session awake, takes the short way."""
@@ -215,7 +215,7 @@ class Reading:
         """Of an event of a session awake that has only the usual fields: there is nothing left to check or to make."""
         if gateway is None or not _PLAIN.issuperset(event):
             return None
-        session, kind = self._awake((gateway, event["sessionId"])), event["type"]
+        session, kind = self._awake[gateway].get(event["sessionId"]), event["type"]
         if session is None or kind is _THINKING:
             return None
         address = session.address

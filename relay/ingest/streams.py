@@ -12,7 +12,6 @@ from dataclasses import replace
 from aiohttp import hdrs, web
 
 from relay.core.activity import Activity
-from relay.core.indicator import SessionKey
 from relay.core.moments import Ms, UnixMs
 from relay.core.ticket import PREFIX as TICKET_PREFIX
 from relay.errors import Rejected, Unavailable
@@ -182,8 +181,7 @@ class Streams:
             await asyncio.sleep(0)
 
     def _is_awake(self, activity: Activity) -> bool:
-        key: SessionKey = (activity.gateway, activity.address.session_id)
-        return self._beyond.awake(key) is not None
+        return activity.address.session_id in self._beyond.awake[activity.gateway]
 
     def _is_accepted(self, activities: list[Activity]) -> bool:
         """False where one of them is refused: its session began anew, with another address."""

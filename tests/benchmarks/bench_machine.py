@@ -17,6 +17,7 @@ import resource
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from pathlib import Path
 from relay.app import settle_memory
 from relay.core.activity import Activity, Kind
 from relay.core.deadlines import Wheel
-from relay.core.indicator import Address, SessionKey
+from relay.core.indicator import Address
 from relay.core.moments import Ms
 from relay.core.outcome import Shown
 from relay.core.pacer import Pacer, Reach
@@ -58,7 +59,7 @@ class Crowd:
         self.timings = Timings()
         self.reach = Reach()
         self.resting = Resting()
-        self.by_key: dict[SessionKey, Session] = {}
+        self.by_gateway: defaultdict[str, dict[str, Session]] = defaultdict(dict)
         self.wheel: Wheel[Session] = Wheel()
         self.changes: list[Change] = []
         self.calls = 0
@@ -70,7 +71,7 @@ class Crowd:
         return Activity("guest", address, "desk", f"agent-{number}", Kind.KEYSTROKE)
 
     def key(self, activity: Activity, now: Ms) -> None:
-        session = self.by_key.get((activity.gateway, activity.address.session_id))
+        session = self.by_gateway[activity.gateway].get(activity.address.session_id)
         if session is None:
             session = self.open(activity, now)
         if not session.absorb(activity, now):
@@ -85,7 +86,7 @@ class Crowd:
         )
         session.touched = session.changed_at = now
         self.resting.discard(key)
-        self.by_key[key] = session
+        self.by_gateway[activity.gateway][activity.address.session_id] = session
         return session
 
     def look(self, session: Session, now: Ms) -> None:
@@ -116,7 +117,8 @@ class Crowd:
             for session in due:
                 if session.rests_at() <= now:
                     self.resting.put(session.key, rest_of(session, now))
-                    del self.by_key[session.key]
+                    gateway, session_id = session.key
+                    del self.by_gateway[gateway][session_id]
                 else:
                     session.lapse(now, self.changes)
                     self.look(session, now)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, web
 from relay import wire
 from relay.core.activity import Accepted, Activity
 from relay.core.ids import is_uuid
-from relay.core.indicator import Address, SessionKey
+from relay.core.indicator import Address
 from relay.core.moments import Ms, UnixMs
 from relay.core.pacer import Pacer, Reach
 from relay.core.session import Session
@@ -66,7 +67,7 @@ class House:
     base_url: str = ""
     taken: list[Activity] = field(default_factory=list)
     ordered: list[BroadcastRequest] = field(default_factory=list)
-    sessions: dict[SessionKey, Session] = field(default_factory=dict)
+    sessions: defaultdict[str, dict[str, Session]] = field(default_factory=lambda: defaultdict(dict))
     accepted_at_once: int = 0
     """The most that were applied in one go."""
     refuses: Rejected | Unavailable | None = None
@@ -90,9 +91,10 @@ class House:
         self.taken.extend(activities)
         self.accepted_at_once = max(self.accepted_at_once, len(activities))
         for one in activities:
-            key = (one.gateway, one.address.session_id)
-            if key not in self.sessions:
-                self.sessions[key] = Session(key, one.address, one.source, Timings(), Reach(), Pacer())
+            session_id, awake = one.address.session_id, self.sessions[one.gateway]
+            if session_id not in awake:
+                key = (one.gateway, session_id)
+                awake[session_id] = Session(key, one.address, one.source, Timings(), Reach(), Pacer())
         return Accepted(len(activities))
 
     async def broadcast(self, request: BroadcastRequest) -> BroadcastResult:
@@ -183,7 +185,7 @@ async def opened(
     beyond = Beyond(
         tuple(configured.gateways),
         check_address,
-        house.sessions.get,
+        house.sessions,
         house.accept,
         house.broadcast,
     )

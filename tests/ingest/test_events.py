@@ -14,7 +14,7 @@ from relay.ingest.tickets import read_ticket_request
 from tests.ingest.house import EVENT, SESSION, check_address
 
 READER = EventReader(max_events=500)
-READING = Reading(["guest"], check_address, lambda _: None)
+READING = Reading(["guest"], check_address, {"guest": {}})
 
 
 def read(**fields: object) -> Activity:
