@@ -48,9 +48,9 @@ def rest_of(session: Session, now: Ms) -> Rest:
     return Rest(session.address, session.source, now + tombstone_ms, tuple(actors))
 
 
-def actors_of(rest: Rest) -> list[Actor]:
+def actors_of(rest: Rest) -> tuple[Actor, ...]:
     """For the session that goes on where this one came to rest."""
-    return [_actor(one) for one in rest.actors]
+    return tuple([_actor(one) for one in rest.actors])
 
 
 def _has_order(actor: Actor) -> bool:

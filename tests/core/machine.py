@@ -173,8 +173,8 @@ class Machine:
     def public_indicators(self) -> list[Indicator]:
         return [a.indicator() for a in self.actors() if a.is_public]
 
-    def actors(self) -> list[Actor]:
-        return self.session.actors if self.session else []
+    def actors(self) -> tuple[Actor, ...]:
+        return self.session.actors if self.session else ()
 
     def state_of(self, actor: str) -> State:
         return next(a.state for a in self.actors() if a.id == actor)
@@ -225,7 +225,7 @@ class Machine:
             if self.sessions == 0:
                 self.wheel.start(self.now)
             self.sessions += self.rest is None
-            actors = actors_of(self.rest) if self.rest else []
+            actors = actors_of(self.rest) if self.rest else ()
             self.session = Session(
                 ("guest", ADDRESS.session_id),
                 ADDRESS,
