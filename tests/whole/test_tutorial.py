@@ -19,7 +19,6 @@ async def test_the_tutorials_environment_alone_does_the_whole_main_job(town: Tow
         secret = kept.read_text().strip()
         town.receiver.secrets = (secret,)
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-        before_ms = time.time() * 1000
         for number in range(KEYS):
             await town.type(relay)
             await asyncio.sleep(0 if number == KEYS - 1 else EACH_S)
@@ -33,8 +32,6 @@ async def test_the_tutorials_environment_alone_does_the_whole_main_job(town: Tow
         )
         calls = town.calls()
 
-        # The first key waits for nothing but the call and, once, the probe: 50 ms are loopback's generous share.
-        assert calls[0].wall - before_ms <= 50
         assert len(calls) <= 6
         assert all(later.at - earlier.at >= 2000 for earlier, later in pairwise(calls))
         assert {Indicator.PAUSED, Indicator.STOPPED} <= {call.indicator for call in calls}
@@ -61,6 +58,17 @@ async def test_the_tutorials_environment_alone_does_the_whole_main_job(town: Tow
         assert secret not in "\n".join([relay.ready_line, *relay.said])
     assert secret not in "\n".join(relay.said)
     assert str(kept.name) in "\n".join(relay.said)
+
+
+async def test_a_first_key_waits_for_nothing_but_the_call_and_once_the_probe(town: Town) -> None:
+    """50 ms are loopback's generous share, for the best of five: the machine may hold up some, a wait of ours all."""
+    sent_ms: dict[int, float] = {}
+    async with town.relay() as relay:
+        for number in range(1, 6):
+            sent_ms[number] = time.time() * 1000
+            await town.type(relay, number)
+        await until(lambda: all(map(town.calls, sent_ms)), within_s=5, what="five first calls")
+    assert min(town.calls(number)[0].wall - sent_ms[number] for number in sent_ms) <= 50
 
 
 async def test_an_event_posted_twice_has_one_effect(town: Town) -> None:
