@@ -13,18 +13,7 @@ from typing import NamedTuple
 
 from relay.core import pacer as pacing
 from relay.core.activity import Activity, Kind
-from relay.core.actor import (
-    REASON_OF,
-    STALE,
-    Actor,
-    Cell,
-    Input,
-    State,
-    Timer,
-    deadline,
-    observe,
-    step,
-)
+from relay.core.actor import REASON_OF, STALE, Actor, Cell, Input, State, Timer, deadline, observe, step
 from relay.core.engagement import Reason
 from relay.core.indicator import Address, Indicator, SessionKey, Wish, stronger
 from relay.core.moments import NEVER, Ms
