@@ -6,14 +6,16 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from math import isnan
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
 from relay import wire
 from relay.errors import Rejected, RelayError, SettingsError, StoreError, Unavailable
-from relay.settings import ensure_webhook_secret, load, without_secret
-from relay.settings.models import Settings
+from relay.settings.generated_secret import ensure_webhook_secret
+
+if TYPE_CHECKING:
+    from relay.settings.models import Settings
 
 P = ParamSpec("P")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -47,13 +49,17 @@ def chaos_option(words: str) -> Callable[[Command], Command]:
     return click.option("--chaos", type=most, callback=a_number, default=1.0, show_default=True, help=words)
 
 
-def settings_read(config: Path | None) -> Settings:
+def settings_read(config: Path | None) -> "Settings":
     """As the environment, `.env` and the file say; nothing is made. Raises SettingsError."""
+    from relay.settings.loading import load  # noqa: PLC0415 - most commands read none, and the models take a while
+
     return load(config, os.environ, Path.cwd())
 
 
-def settings_in_force(config: Path | None) -> Settings:
+def settings_in_force(config: Path | None) -> "Settings":
     """The same, and a tracker without a secret gets one, kept beside the outbox. Raises SettingsError."""
+    from relay.settings.loading import without_secret  # noqa: PLC0415 - as above
+
     settings = settings_read(config)
     missing = without_secret(settings)
     for path in missing:

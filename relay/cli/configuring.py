@@ -2,6 +2,7 @@
 
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +15,9 @@ from relay.cli.common import (
     print_json,
     settings_read,
 )
-from relay.settings import masked, schema, template
-from relay.settings.models import Outbox
+
+if TYPE_CHECKING:
+    from relay.settings.models import Outbox
 
 
 @click.group("config")
@@ -27,6 +29,8 @@ def config_group() -> None:
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="relay.toml")
 def init(path: Path) -> None:
     """Write the template to PATH; an existing file is left alone. Every key is in it, commented out at its default."""
+    from relay.settings.show import template  # noqa: PLC0415 - loads the settings' models
+
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(template())
@@ -54,7 +58,7 @@ def check(config: Path | None) -> None:
     click.echo("the settings are usable", err=True)
 
 
-def _outbox_problems(outbox: Outbox) -> list[str]:
+def _outbox_problems(outbox: "Outbox") -> list[str]:
     """As the doctor tells them; that a running relay holds the file is none."""
     from relay.doctor import files  # noqa: PLC0415 - as above
     from relay.doctor.finding import Level  # noqa: PLC0415 - as above
@@ -68,12 +72,16 @@ def _outbox_problems(outbox: Outbox) -> list[str]:
 @ending_well
 def show(config: Path | None) -> None:
     """Print the settings in force as JSON, secrets masked."""
+    from relay.settings.show import masked  # noqa: PLC0415 - as above
+
     print_json(masked(settings_read(config)))
 
 
 @config_group.command("schema")
 def show_schema() -> None:
     """Print the JSON Schema of the TOML file."""
+    from relay.settings.show import schema  # noqa: PLC0415 - as above
+
     click.echo(schema().decode(), nl=False)
 
 

@@ -10,10 +10,8 @@ from relay.cli.common import CANNOT, ending_well, fail, port_option, run_loop
 from relay.cli.hearing import Ear, usable
 from relay.errors import SettingsError
 from relay.settings.binding import not_bound
-from relay.settings.generated_secret import read
-from relay.settings.models import Outbox
+from relay.settings.generated_secret import USUAL_OUTBOX, beside, read
 
-SECRET_FILE = Path(f"{Outbox().path}.secret")
 MOST_BODY_BYTES = 1_048_576
 
 
@@ -31,7 +29,7 @@ MOST_BODY_BYTES = 1_048_576
 @click.option(
     "--secret-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=SECRET_FILE,
+    default=beside(USUAL_OUTBOX),
     show_default=True,
     help="Used without --secret; the relay makes this one beside its outbox.",
 )

@@ -3,13 +3,16 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from relay.cli.common import config_option, ending_well, json_option, print_json, run_loop, settings_in_force
 from relay.core.indicator import Indicator
 from relay.errors import TooSoon
-from relay.settings.models import Settings
+
+if TYPE_CHECKING:
+    from relay.settings.models import Settings
 
 CALLBACK_S = 5.0
 """How long the command waits for its tracker; what is pending then leaves at the next run."""
@@ -49,7 +52,7 @@ def broadcast(
 
 
 async def _broadcast(
-    settings: Settings, session: str, guest: str, kind: str, duration_ms: int, *, as_json: bool
+    settings: "Settings", session: str, guest: str, kind: str, duration_ms: int, *, as_json: bool
 ) -> None:
     from relay.broadcaster import TypingBroadcaster  # noqa: PLC0415 - loads the server's modules
     from relay.observe import logs  # noqa: PLC0415 - as above

@@ -12,7 +12,15 @@ from tempfile import NamedTemporaryFile
 
 from relay.errors import SettingsError
 
+USUAL_OUTBOX = Path("typing-relay.db")
+"""Where the outbox is, unless the settings say elsewhere."""
+
 _SECRET_BYTES = 32  # Standard Webhooks asks for 24..64
+
+
+def beside(outbox: Path) -> Path:
+    """Where the secret of the relay with this outbox is kept."""
+    return Path(f"{outbox}.secret")
 
 
 def read(path: Path) -> str | None:

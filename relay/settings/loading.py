@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from relay.errors import SettingsError
 from relay.settings import generated_secret, keys, reach
-from relay.settings.models import Outbox, Settings
+from relay.settings.models import Settings
 from relay.settings.sources import TUTORIAL, Given, gather
 
 Tree = dict[str, Any]
@@ -109,7 +109,7 @@ def _add_generated_secrets(tree: Tree, cwd: Path) -> list[str]:
 def _beside_the_outbox(tree: Tree) -> str:
     outbox = tree.get("outbox")
     path = outbox.get("path") if isinstance(outbox, dict) else None
-    return f"{path or Outbox().path}.secret"
+    return str(generated_secret.beside(path or generated_secret.USUAL_OUTBOX))
 
 
 def _validated(tree: Tree, origins: Origins) -> tuple[Settings | None, list[str]]:

@@ -11,6 +11,7 @@ from relay.core.timings import StopMode, Timings, problems
 from relay.settings import patterns
 from relay.settings.endpoint import Endpoint
 from relay.settings.gateway import Gateway
+from relay.settings.generated_secret import USUAL_OUTBOX
 from relay.settings.section import Section
 from relay.settings.upstream import Name, Source
 
@@ -84,7 +85,7 @@ class Typing(Section):
 class Outbox(Section):
     """`[outbox]`: the durable store of engagement events."""
 
-    path: Path = Path("typing-relay.db")
+    path: Path = USUAL_OUTBOX
     synchronous: Literal["full", "normal"] = "full"
     max_rows: int = Field(1_000_000, ge=100)
     """Deliveries not yet delivered; past it the oldest ephemeral ones go, then new events are refused and counted."""

@@ -7,7 +7,7 @@ import pytest
 from relay.doctor import files
 from relay.doctor.finding import Level
 from relay.outbox.holder import Hold
-from relay.settings import load
+from relay.settings.loading import load
 from relay.settings.models import Outbox
 
 MIB = 1_048_576

@@ -31,7 +31,7 @@ from relay.ingest import (
     new_key,
 )
 from relay.observe.metrics import Metrics
-from relay.settings import Settings
+from relay.settings.models import Settings
 
 SESSION = "5f0c2f9e-6f7a-4c1e-9a39-0c8d6a3b1f00"
 EVENT = {"sessionId": SESSION, "guestId": "g-17", "type": "keystroke"}

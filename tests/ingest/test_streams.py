@@ -10,7 +10,7 @@ from relay.core.moments import UnixMs, rfc3339
 from relay.errors import Rejected, Unavailable
 from relay.ingest import Credentials
 from relay.ingest.streams import PROTOCOL, TICKETED_S
-from relay.settings import Settings
+from relay.settings.models import Settings
 from tests.ingest.house import EVENT, WALL, House, key_settings, opened, settings, sure, until
 from tests.ingest.test_stream import HANDSHAKE, closed, framed, said, send
 from tests.ingest.test_tickets import PAGE, PLAIN, desk, ticket

@@ -4,7 +4,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from relay.core.moments import from_rfc3339
-from relay.settings import Settings
+from relay.settings.models import Settings
 from tests.ingest.house import EVENT, ORDER, SESSION, WALL, House, key_settings, opened, settings, sure
 
 PAGE = "https://desk.example"

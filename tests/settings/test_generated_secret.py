@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 
 from relay.errors import SettingsError
-from relay.settings import ensure_webhook_secret
-from relay.settings.generated_secret import read
+from relay.settings.generated_secret import ensure_webhook_secret, read
 
 
 def test_the_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from relay.errors import SettingsError
-from relay.settings import Settings, load
-from relay.settings.loading import without_secret
+from relay.settings.loading import load, without_secret
+from relay.settings.models import Settings
 
 TUTORIAL = {
     "GENESYS_CLIENT_ID": "the-client",

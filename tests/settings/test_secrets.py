@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from relay import wire
-from relay.settings import Settings, masked
+from relay.settings.models import Settings
+from relay.settings.show import masked
 from tests.settings.test_loading import loaded, problems
 
 END = datetime(2026, 11, 23, 10, tzinfo=UTC)

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from relay import wire
-from relay.settings import Settings, masked, schema, template
 from relay.settings.keys import NAMED, PLAIN, keys_of
+from relay.settings.models import Settings
+from relay.settings.show import masked, schema, template
 
 CONFIG = Path(__file__).parents[2] / "config"
 SAMPLE_ENTRY = {"gateways": "guest", "sources": "crm", "endpoints": "tracker"}

@@ -13,7 +13,7 @@ from relay import wire
 from relay.core.activity import Kind
 from relay.core.signature import Keys
 from relay.errors import Unavailable
-from relay.settings import Settings
+from relay.settings.models import Settings
 from tests.ingest.house import SESSION, WALL, House, key_settings, opened, settings, sure
 
 RECORDINGS = Path(__file__).parent / "recordings"
