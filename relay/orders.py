@@ -118,13 +118,18 @@ class Orders:
 
 
 async def _committed(answer: _Answer) -> None:
+    """Raises Unavailable, with what became of the broadcast first: who takes it for undone would make it twice."""
+    went = "was made" if isinstance(answer.outcome, Shown) else "was not taken by the platform"
     if answer.recording is None:
-        raise Unavailable("the broadcast was made, but its audit row could not be queued: the outbox is full")
+        raise Unavailable(f"the broadcast {went}, but its audit row could not be queued: the outbox is full")
     try:
         async with asyncio.timeout(ORDER_S):
             await asyncio.shield(answer.recording)
     except TimeoutError:
-        raise Unavailable("the broadcast was made, but its audit row was not committed in time") from None
+        raise Unavailable(f"the broadcast {went}, but its audit row was not committed in time") from None
+    except Unavailable as why:
+        words = f"the broadcast {went}, but its audit row was not committed: {why.detail}"
+        raise Unavailable(words, retry_after_s=why.retry_after_s) from why
 
 
 def _overdue(*, is_sent: bool) -> Rejected | Unavailable:

@@ -166,6 +166,20 @@ async def test_a_full_outbox_stops_no_indicator() -> None:
         assert [what for _, what in it.told()] == ["typing"]
 
 
+async def test_an_order_that_could_not_be_recorded_says_whether_it_was_made() -> None:
+    """A caller who takes a 503 for "nothing happened" would show it once more."""
+    async with river(Forced(status=403)) as it:
+        it.is_full = True
+        with pytest.raises(Unavailable, match="was not taken by the platform"):
+            await it.order(Indicator.TYPING)
+        assert it.broadcasts() == []
+    async with river() as it:
+        it.is_full = True
+        with pytest.raises(Unavailable, match="was made"):
+            await it.order(Indicator.TYPING)
+        assert [what for _, what in it.told()] == ["typing"]
+
+
 async def test_an_idle_session_is_forgotten_and_leaves_no_timer() -> None:
     async with river() as it:
         it.type()

@@ -44,6 +44,8 @@ async def test_a_full_disk_stops_no_indicator_and_is_counted_and_recovers(town: 
         assert failing["name"] == "outbox"
         assert "disk" in failing["reason"]
         assert order.status == 503, "a broadcast without its audit row must not be called a success"
+        assert town.told(100) == ["typing"]
+        assert order.value["detail"].startswith("the broadcast was made, but its audit row")
         assert relay.logged("event.unrecorded")
 
         limit_file_size(relay, resource.RLIM_INFINITY)
