@@ -8,6 +8,8 @@ from relay.ingest.adapters.catalogue import adapters_of
 from relay.outbox.targets import targets_of
 from relay.settings.models import Settings, is_loopback
 
+ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - asked about, not bound
+
 
 def refuse_unusable(settings: Settings) -> None:
     """Raises SettingsError with each of the reasons `unusable` finds."""
@@ -24,6 +26,7 @@ def unusable(settings: Settings) -> list[str]:
     problems: list[str] = []
     for look in (
         _refuse_open_operations,
+        _refuse_one_place_for_two,
         _refuse_no_gateway,
         _refuse_base_urls,
         _refuse_callers,
@@ -71,4 +74,16 @@ def _refuse_open_operations(settings: Settings) -> None:
         raise SettingsError(
             "operations.host: this listener asks nobody who they are, so it listens on loopback only; "
             "reach it through a tunnel or a proxy that does ask"
+        )
+
+
+def _refuse_one_place_for_two(settings: Settings) -> None:
+    """The second to bind would be told that the port is in use, and not by whom."""
+    server, operations = settings.server, settings.operations
+    hosts = {server.host, operations.host}
+    if server.port != operations.port or not server.port:
+        return
+    if len(hosts) == 1 or hosts & ANYWHERE:
+        raise SettingsError(
+            f"server.port and operations.port are both {server.port}: each listener needs a port of its own"
         )

@@ -42,6 +42,16 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path, listener: str) -> N
     assert_refused(ran, f"port {port}", "choose another port")
 
 
+@pytest.mark.parametrize("command", [("serve",), ("config", "check")])
+async def test_two_listeners_on_one_port_are_told_apart_from_another_program(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """It escaped until now: `config check` and `doctor` looked at each port by itself, and found both free."""
+    both = {"RELAY_SERVER__PORT": "18080", "RELAY_OPERATIONS__PORT": "18080"}
+    ran = await run(tmp_path, COMPLETE | both, *command)
+    assert_refused(ran, "server.port and operations.port are both 18080")
+
+
 async def test_a_host_that_is_nowhere_is_named_and_its_port_is_not_blamed(tmp_path: Path) -> None:
     source = {"RELAY_SOURCES__DESK__SECRETS": SECRET}
     ran = await run(tmp_path, COMPLETE | source | {"RELAY_SERVER__HOST": "nope.invalid"}, "serve")
