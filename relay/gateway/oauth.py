@@ -164,9 +164,18 @@ class TokenSource:
 
     async def _log_in(self) -> None:
         asked_at = self._now()
-        self._settle(await self._fetch(), asked_at)
+        self._settle(await self._fetched(), asked_at)
         if self._is_eager:
             self._arm()
+
+    async def _fetched(self) -> Granted | LoginProblem:
+        try:
+            return await self._fetch()
+        except Exception as why:  # were it left under way, nobody would ever ask again
+            logger.exception("log-in broke", extra={"fields": {"gateway": self._name}})
+            return LoginProblem(
+                f"a fault of the relay ({type(why).__name__}): see the log; it is tried again"
+            )
 
     def _arm(self) -> None:
         """One timer: a log-in that it did not start would else leave it running beside the next."""

@@ -12,7 +12,7 @@ from relay.core.answer import MOST_MESSAGE_CHARS
 from relay.core.token import Token
 from relay.gateway.http import HttpDoor
 from relay.gateway.login import ClientLogin, CredentialsForm
-from relay.gateway.oauth import LoginProblem, TokenSource
+from relay.gateway.oauth import Granted, LoginProblem, TokenSource
 from relay.sandbox.chaos import Forced
 from relay.sandbox.identity import Identity
 from relay.sandbox.platform import StandInPlatform
@@ -243,6 +243,26 @@ async def test_a_login_that_got_no_answer_is_tried_again_soon() -> None:
         assert "no answer" in (await problem(tokens)).reason
         await asyncio.sleep(1.1)
         await bearer(tokens)
+
+
+async def test_a_fault_of_our_own_in_a_login_is_not_the_last_login() -> None:
+    """It stayed under way for ever: when the token in hand had ended there was none until the next start."""
+    faults = [RuntimeError("can't start new thread")]
+
+    async def fetch() -> Granted | LoginProblem:
+        if faults:
+            raise faults.pop()
+        return Granted("token", 300_000)
+
+    tokens = TokenSource("guest", fetch)
+    tokens.start()
+    await asyncio.sleep(0.1)
+    assert tokens.problem is not None
+    assert "RuntimeError" in tokens.problem.reason
+    await asyncio.sleep(1)
+    assert (await bearer(tokens, within_ms=0)).secret == "token"
+    assert tokens.problem is None
+    await tokens.close()
 
 
 async def test_a_login_told_to_wait_waits() -> None:
