@@ -141,7 +141,7 @@ class FileTokens:
             )
         try:
             life_ms = UNDATED_LIFE_MS if ends is None else float(from_rfc3339(str(ends)) - self._wall())
-        except ValueError:
+        except (TypeError, ValueError):  # a time without its zone is a TypeError
             return LoginProblem("write expires_at in agent_tokens_path as RFC 3339", is_refusal=True)
         if life_ms <= 0:
             return LoginProblem("this agent's token in agent_tokens_path has expired: write a newer one")

@@ -51,6 +51,7 @@ async def test_a_files_tokens_live_as_long_as_it_says(tmp_path: Path) -> None:
         ('"with space"', "put a token"),
         ('{"access_token": "t", "expires_at": "2001-01-01T00:00:00.000Z"}', "expired"),
         ('{"access_token": "t", "expires_at": "tomorrow"}', "RFC 3339"),
+        ('{"access_token": "t", "expires_at": "2030-01-01T00:00:00"}', "RFC 3339"),
     ],
 )
 async def test_an_unusable_entry_is_its_agents_trouble_alone(tmp_path: Path, entry: str, word: str) -> None:
