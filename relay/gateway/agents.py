@@ -160,6 +160,7 @@ class FileTokens:
             stat = None
         if not isinstance(tokens, dict) or stat is None:
             self.problem = LoginProblem("agent_tokens_path: a readable file with a JSON object is wanted")
+            self._read_at = None  # the same file may come back: a mount that was away, a name that was moved
             return
         self._tokens = {agent.lower(): entry for agent, entry in tokens.items()}
         self._read_at, self.problem = (stat.st_mtime_ns, stat.st_size), None

@@ -70,6 +70,17 @@ async def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert await tokens("a") == Granted("two", 300_000)
 
 
+async def test_a_file_that_was_away_and_comes_back_as_it_was_is_read_again(tmp_path: Path) -> None:
+    """Of the same time and size, it was taken for read, and everybody's trouble stayed until somebody wrote it."""
+    tokens, path = file_tokens(tmp_path, '{"a": "one"}')
+    await tokens("a")
+    path.rename(tmp_path / "away")
+    assert isinstance(await tokens("a"), LoginProblem)
+    (tmp_path / "away").rename(path)
+    assert await tokens("a") == Granted("one", 300_000)
+    assert tokens.problem is None
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", "\xff"])
 async def test_a_file_that_cannot_be_read_is_everybodys_trouble_until_it_can(
     tmp_path: Path, text: str
