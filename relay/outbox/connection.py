@@ -99,13 +99,16 @@ class Names(AbstractResolver):
         """Raises OSError where there is none such, or none within the time; UnicodeError for what is no name."""
         if self._under_way >= MOST_LOOK_UPS:
             raise OSError("earlier look-ups of this endpoint's names hang")
-        self._under_way += 1
         answer: asyncio.Future[Infos] = asyncio.get_running_loop().create_future()
         # A daemon: the end of the process does not wait for it.
         thread = threading.Thread(
             target=self._look_up, args=(answer, host, port, family), name="webhook-dns", daemon=True
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as why:  # the machine, or our share of it, has no thread left
+            raise OSError("no thread could be had for the look-up") from why
+        self._under_way += 1
         try:
             async with asyncio.timeout(self._timeout_s):
                 return [_result(host, info) for info in await answer]

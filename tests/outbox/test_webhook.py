@@ -315,3 +315,21 @@ async def test_an_endpoint_whose_look_ups_hang_begins_no_third(receiver: Receive
             _, answer = await hook.send(lease())
             assert answer.failure is Failure.DNS
         assert sum(thread.name == "webhook-dns" for thread in threading.enumerate()) == 2
+
+
+async def test_a_look_up_that_found_no_thread_is_over_and_costs_an_attempt(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was counted for ever: after two the endpoint's name was never looked up again."""
+
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with webhook(f"http://localhost:{URL(receiver.url).port}/hook") as hook:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", none_left)
+            for _ in range(2):
+                _, answer = await hook.send(lease())
+                assert answer.failure is Failure.DNS
+        _, answer = await hook.send(lease())
+        assert answer.failure is None
