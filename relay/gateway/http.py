@@ -106,8 +106,8 @@ class HttpDoor:
                 is_whole = len(read) <= most_bytes
                 known = _json_object(read) if is_whole else {}
                 return Answer(response.status, response.headers, known, latency_ms, is_whole=is_whole)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as why:
-            # ValueError: aiohttp's word for an answer it cannot parse.
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RuntimeError) as why:
+            # ValueError: aiohttp's word for an answer it cannot parse. RuntimeError: no thread for a look-up.
             return Lost(_kind_of(why, was_sent=sent.was_sent), was_sent=sent.was_sent)
 
 

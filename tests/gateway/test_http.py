@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -292,3 +293,18 @@ async def test_cancelling_a_call_cancels_it() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
+
+
+async def test_a_call_for_whose_look_up_there_is_no_thread_is_lost_and_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was raised, though a call never is: a log-in it was part of was under way for ever."""
+
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with door_to("http://localhost:9") as door:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", none_left)
+            lost = await door.call("GET", "/", headers={}, deadline_ms=now_ms() + 1000)
+    assert lost == Lost(Failure.CONNECT, was_sent=False)
