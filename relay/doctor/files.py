@@ -108,8 +108,9 @@ def fsync_ms(folder: Path) -> Ms:
 
 def holder_of(path: Path) -> str | None:
     """The process that holds this outbox, as it wrote it down; None if none does. Takes no hold and makes no file."""
+    file = path.resolve()  # the lock lies beside the file, whatever name it is called by
     try:
-        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(file.with_name(file.name + ".lock"), os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return None
     try:

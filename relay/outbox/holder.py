@@ -24,7 +24,8 @@ class Hold:
     @classmethod
     def take(cls, path: Path) -> Self:
         """Raises StoreError naming the holder, or saying why the lock file cannot be made."""
-        lock = path.with_name(path.name + ".lock")
+        held = path.resolve()  # two names of one file are one hold, as SQLite follows links too
+        lock = held.with_name(held.name + ".lock")
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as why:

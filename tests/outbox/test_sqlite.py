@@ -167,6 +167,17 @@ async def test_a_second_opener_is_refused_and_told_who_holds_the_file(disk: Disk
     await (await disk.open()).close(is_clean=True)
 
 
+async def test_a_second_opener_by_another_name_of_the_file_is_refused(disk: Disk, tmp_path: Path) -> None:
+    """Each name had a lock of its own: the second gave back the leases of the first, and both sent."""
+    store = await disk.open()
+    other = Disk(tmp_path / "elsewhere", inline=False)
+    other.folder.mkdir()
+    other.path.symlink_to(disk.path)
+    with pytest.raises(StoreError, match=f"held by process {os.getpid()}"):
+        await other.open()
+    await store.close(is_clean=True)
+
+
 async def test_a_newer_releases_file_is_refused_untouched(disk: Disk) -> None:
     await (await disk.open()).close(is_clean=True)
     with apsw.Connection(str(disk.path)) as connection:
