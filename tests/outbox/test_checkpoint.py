@@ -5,8 +5,10 @@ import os
 import threading
 from pathlib import Path
 
+import apsw
 import pytest
 
+from relay.errors import StoreError
 from relay.outbox.sqlite import checkpoint
 from tests.conformance.outbox_store import transition
 from tests.outbox.test_sqlite import Disk
@@ -61,3 +63,19 @@ async def test_a_disk_that_hangs_holds_up_the_end_so_long_and_no_longer(
     async with asyncio.timeout(15):
         await store.close(is_clean=True)
     slow.go_on.set()
+
+
+async def test_a_copier_that_cannot_begin_refuses_the_start_and_leaves_no_log_to_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread died unheard, and every later wish for a copy was taken for one under way."""
+
+    def busy(_path: Path) -> apsw.Connection:
+        raise apsw.BusyError
+
+    disk = Disk(tmp_path, inline=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "open_for_checkpoints", busy)
+        with pytest.raises(StoreError, match="BusyError"):
+            await disk.open()
+    await (await disk.open()).close(is_clean=True)

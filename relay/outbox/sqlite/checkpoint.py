@@ -37,17 +37,20 @@ class Checkpoints:
     def __init__(self, connection: apsw.Connection, path: Path, *, inline: bool) -> None:
         """Takes over the connection's wal hook."""
         self._connection = connection
-        self._path = path
         self._log_pages = 0
         self._wanted = threading.Event()
         self._is_copying = False
         self._is_tail_left = threading.Event()
         self._is_closing = False
+        self._thread: threading.Thread | None = None
+        if not inline:
+            # Opened here, where it may fail: a copier that ended so would leave the log to grow until the disk is full.
+            copies = open_for_checkpoints(path)
+            self._thread = threading.Thread(
+                target=self._copy, args=(copies,), name="outbox-copier", daemon=True
+            )
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         connection.set_wal_hook(self._committed)
-        self._thread = (
-            None if inline else threading.Thread(target=self._copy, name="outbox-copier", daemon=True)
-        )
         if self._thread:
             self._thread.start()
 
@@ -91,8 +94,7 @@ class Checkpoints:
         ):  # a failed copy loses nothing: the log is still whole, and tried again
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
-    def _copy(self) -> None:
-        connection = open_for_checkpoints(self._path)
+    def _copy(self, connection: apsw.Connection) -> None:
         while True:
             self._wanted.wait()
             self._wanted.clear()  # ahead of the look and the copy: a close that comes after it sets it again
