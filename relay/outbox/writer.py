@@ -17,6 +17,8 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from itertools import groupby
+from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -54,6 +56,7 @@ class Job(NamedTuple):
     kind: Kind[Any, Any]  # Any: one queue carries every kind; `submit` pairs item and result
     item: Any
     future: "asyncio.Future[Any]"
+    stands_in_turn: bool = False
 
 
 class Done(NamedTuple):
@@ -95,11 +98,15 @@ class Writer:
         """Writes submitted and not yet answered."""
         return self._waiting
 
-    def submit(self, kind: Kind[T, U], item: T) -> "asyncio.Future[U]":
-        """Resolves with the result after the commit; fails with what the kind or the commit raised."""
+    def submit(self, kind: Kind[T, U], item: T, *, in_turn: bool = False) -> "asyncio.Future[U]":
+        """Resolves with the result after the commit; fails with what the kind or the commit raised.
+
+        Futures resolve in the order of the calls, but within a commit kinds are done one after the other: `in_turn` for
+        what must be done in that order, too, since who waits for it does elsewhere what it did in the file.
+        """
         future: asyncio.Future[U] = self._loop.create_future()
         self._waiting += 1
-        self._queue.put(Job(kind, item, future))
+        self._queue.put(Job(kind, item, future, in_turn))
         if self._thread is None and not self._is_turn_booked:
             self._is_turn_booked = True
             self._loop.call_soon(self._turn)
@@ -191,6 +198,17 @@ class Writer:
 
 
 def _run(jobs: list[Job]) -> list[Any]:  # Any: as in Job
+    """Stretch by stretch: what stands in turn has all before it done before, and all behind it after."""
+    results: list[Any] = []
+    for stands_in_turn, stretch in groupby(jobs, key=attrgetter("stands_in_turn")):
+        if stands_in_turn:
+            results += [result for job in stretch for result in job.kind([job.item])]
+        else:
+            results += _together(list(stretch))
+    return results
+
+
+def _together(jobs: list[Job]) -> list[Any]:  # Any: as in Job
     """Each kind once, in the order of its first job, so that a batch costs few statements and not few thousand."""
     places: dict[Kind[Any, Any], list[int]] = {}
     for place, job in enumerate(jobs):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.core.delivery import Failure, Filter, State
+from relay.core.delivery import Answer, Failure, Filter, State, answered
 from relay.core.endpoint import Circuit, Standing
 from relay.core.indicator import Indicator
 from relay.core.signature import Check, Keys
@@ -19,10 +19,10 @@ from relay.outbox import lane
 from relay.outbox.dispatcher import Dispatcher
 from relay.outbox.endpoints import Endpoints, Resumed
 from relay.outbox.probe import probe_of
-from relay.outbox.rows import Selection
+from relay.outbox.rows import Attempt, Selection
 from relay.outbox.store import Listener, OutboxStore
 from relay.outbox.targets import targets_of
-from relay.outbox.webhook import Target
+from relay.outbox.webhook import Letter, Target, Webhook
 from relay.settings.endpoint import Endpoint
 from tests.outbox.receiver import SECRET, Answering, Receiver, receiving
 from tests.outbox.test_dispatcher import LoopDisk
@@ -391,3 +391,30 @@ async def test_new_deliveries_find_places_while_more_endpoints_retry_than_there_
             async with asyncio.timeout(1):
                 await receiver.until(before + 8)
             assert hanging.at_once == 192, "three quarters of all places"
+
+
+@pytest.mark.parametrize("resumed_first", ["tracker", "other"])
+async def test_a_resume_and_a_410_of_one_commit_leave_file_and_lane_of_one_mind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resumed_first: str
+) -> None:
+    """A commit did all resumes together and the lanes heard of each in its turn: shown as active, and all was cancelled."""
+    waiting: dict[str, asyncio.Future[int]] = {}
+
+    async def send(hook: Webhook, _letter: Letter) -> tuple[Attempt, Answer]:
+        status = waiting[hook._url.path] = asyncio.get_running_loop().create_future()
+        answer = answered(await status)
+        return Attempt(0, answer.status, answer.failure, 1.0, 1.0, b""), answer
+
+    monkeypatch.setattr(Webhook, "send", send)
+    url = "http://127.0.0.1:9"
+    async with running(
+        tmp_path, tracker=endpoint(f"{url}/tracker"), other=endpoint(f"{url}/other")
+    ) as outbox:
+        await outbox.append(typing())
+        await asyncio.sleep(0.5)
+        first = asyncio.create_task(outbox.endpoints.resume(resumed_first))
+        waiting["/tracker"].set_result(410)
+        await asyncio.gather(first, outbox.endpoints.resume("tracker"))
+        await asyncio.sleep(0.1)
+        in_file = {row.name: row.standing for row in await outbox.endpoints.rows()}
+        assert in_file["tracker"] is outbox.endpoints.standings["tracker"]

@@ -118,10 +118,10 @@ class SqliteStore(Listings):
         return True
 
     async def pause(self, endpoint: str) -> bool:
-        return await self._writer.submit(self._ledger.standings.pause, endpoint)
+        return await self._writer.submit(self._ledger.standings.pause, endpoint, in_turn=True)
 
     async def resume(self, endpoint: str) -> Standing:
-        before, wakes = await self._writer.submit(self._ledger.aftermath.resume, endpoint)
+        before, wakes = await self._writer.submit(self._ledger.aftermath.resume, endpoint, in_turn=True)
         self.on_work(frozenset({endpoint, *wakes}))
         return before
 
