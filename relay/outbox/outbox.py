@@ -174,9 +174,12 @@ class Outbox:
 
     async def drain(self, timeout_s: float = 5.0) -> None:
         """Delivers what is due, the facts of a moment ago among it, for `timeout_s`; the rest stays pending."""
-        with suppress(Unavailable):
-            await self.flush()
-        await self._dispatcher.stop(timeout_s)
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        with suppress(Unavailable, TimeoutError):  # a disk that hangs is not waited for
+            async with asyncio.timeout_at(until_s):
+                await self.flush()
+        await self._dispatcher.stop(max(0.0, until_s - loop.time()))
 
     async def flush(self) -> None:
         """Returns when all that was appended before is on disk. Raises Unavailable where the disk fails."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from relay.core.moments import UnixMs
 from relay.core.signature import Check, Keys
 from relay.errors import SettingsError
 from relay.outbox.outbox import Outbox
+from relay.outbox.sqlite.ledger import Ledger
 from relay.outbox.store import Listener
 from relay.settings.endpoint import Endpoint
 from relay.settings.models import Audit
@@ -276,6 +278,23 @@ async def test_sessions_left_open_are_told_as_stopped_by_the_next_process(
     assert receiver.got[-1].data["sequence"] == 2
     await outbox.drain()
     await outbox.close()
+
+
+async def test_a_disk_that_hangs_holds_up_a_drain_no_longer_than_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was waited for as long as it hung, and the listeners behind it in the order of a stop were never closed."""
+    end, transaction = threading.Event(), Ledger.transaction
+
+    def hung(ledger: Ledger) -> AbstractContextManager[None]:
+        end.wait(20)
+        return transaction(ledger)
+
+    async with running(tmp_path, inline=False) as outbox:
+        monkeypatch.setattr(Ledger, "transaction", hung)
+        async with asyncio.timeout(2):
+            await outbox.drain(0.1)
+        end.set()
 
 
 async def test_more_sessions_left_open_than_the_queue_holds_do_not_fail_the_start(tmp_path: Path) -> None:
