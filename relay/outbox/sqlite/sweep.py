@@ -36,10 +36,10 @@ OVERDUE = f"""
     SELECT {COLUMNS} FROM deliveries d JOIN events e ON e.id = d.event
     WHERE d.id BETWEEN ? AND ? AND d.state = 'pending' AND e.recorded_at <= ?
 """  # noqa: S608 - columns of our own
-# Rows come in the order of their time, near enough: behind a slice that is young enough nothing is looked for.
-FORGET_AUDIT = """
-    DELETE FROM audit WHERE id IN (SELECT id FROM (SELECT id, at FROM audit ORDER BY id LIMIT ?2) WHERE at <= ?1)
-"""
+# Rows come in the order of their time, but for what was written while the clock was wrong: so a hand goes round these,
+# too, or what was stamped years ahead would keep all behind it.
+NEXT_AUDIT = "SELECT id, at FROM audit WHERE id > ? ORDER BY id LIMIT ?"
+FORGET_AUDIT = "DELETE FROM audit WHERE id = ?"
 FORGET_SESSIONS = """
     DELETE FROM sessions WHERE id BETWEEN ? AND ? AND state = 'typing_stopped' AND changed_at <= ?
 """
@@ -91,6 +91,7 @@ class Sweep:
         self._wall = wall
         self._unknown = unknown
         self._hand = 0
+        self._audit_hand = 0
         self._unknown_hand = 0
 
     def sweep(self, _: Sequence[None]) -> list[bool]:
@@ -149,13 +150,17 @@ class Sweep:
 
     def _forget_audit(self, now: UnixMs) -> int:
         excess = self._tally.audit_rows - self._keep.audit_rows
-        until, most = (
-            (now, min(excess, SLICE_ROWS)) if excess > 0 else (now - self._keep.audit_ms, SLICE_ROWS)
-        )
-        self._connection.execute(FORGET_AUDIT, (until, most))
-        dropped = self._connection.changes()
-        self._tally.audit_rows -= dropped
-        return dropped
+        if excess > 0:
+            oldest: list[Row] = self._connection.execute(NEXT_AUDIT, (0, min(excess, SLICE_ROWS))).fetchall()
+            return self._drop_audit([row_id for row_id, _ in oldest])
+        rows: list[Row] = self._connection.execute(NEXT_AUDIT, (self._audit_hand, SLICE_ROWS)).fetchall()
+        self._audit_hand = rows[-1][0] if len(rows) == SLICE_ROWS else 0
+        return self._drop_audit([row_id for row_id, at in rows if at <= now - self._keep.audit_ms])
+
+    def _drop_audit(self, rows: Sequence[int]) -> int:
+        self._connection.executemany(FORGET_AUDIT, [(row_id,) for row_id in rows])
+        self._tally.audit_rows -= len(rows)
+        return len(rows)
 
     def _forget_sessions(self, now: UnixMs) -> None:
         """A hand goes round the table a slice at a time: no index, and so nothing to pay at each transition."""
