@@ -130,7 +130,9 @@ class Flow:
         sessions, now = self._found(activities), self.world.now()
         absorbed = stale = 0
         for activity, session in zip(activities, sessions, strict=True):
-            if session is not None and session.absorb(activity, now):
+            # Nothing is absorbed for a key pressed long ago: the short way knows nothing of a trusted clock.
+            is_late = activity.at is not None and self._is_too_old(activity)
+            if session is not None and not is_late and session.absorb(activity, now):
                 absorbed += 1
             else:
                 stale += self._observe(activity, now) is _STALE

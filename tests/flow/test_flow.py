@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from relay.core.activity import Activity, Kind
+from relay.core.activity import Accepted, Activity, Kind
 from relay.core.indicator import Address, Indicator
 from relay.core.timings import StopMode, Timings
 from relay.errors import Rejected, TooSoon, Unavailable
@@ -518,3 +518,13 @@ async def test_waking_is_no_way_to_an_address_that_is_not_one() -> None:
 
 def typed_by(source: str, seq: int) -> Activity:
     return Activity("guest", ADDRESS, source, "agent-7", Kind.KEYSTROKE, seq=seq)
+
+
+async def test_a_key_that_comes_too_late_from_a_trusted_clock_keeps_nobody_typing() -> None:
+    """Also while typing is shown, when keys take the short way."""
+    wall = 1_800_000_000_000
+    async with river(trusted_clocks=frozenset({"desk"})) as it:
+        it.type(at=wall + round(now_ms()))
+        await it.wait(1000)
+        late = Activity("guest", ADDRESS, "desk", "agent-7", Kind.KEYSTROKE, at=it.flow.world.wall() - 60_000)
+        assert it.flow.accept([late]) == Accepted(0, 1)
