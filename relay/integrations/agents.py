@@ -42,7 +42,7 @@ class RelayMiddleware:
         try:
             await logic(context)
         finally:
-            turn.rest()
+            turn.over()
 
 
 class _Turn:
@@ -50,9 +50,10 @@ class _Turn:
         self._client = client
         self._place = place
         self._use: Use | None = None
+        self._is_over = False
 
     def work(self) -> None:
-        if self._use is None:
+        if self._use is None and not self._is_over:
             self._use = self._client.thinking(self._place.session_id, self._place.guest_id)
             self._use.begin()
 
@@ -60,6 +61,11 @@ class _Turn:
         if self._use is not None:
             self._use.end()
         self._use = None
+
+    def over(self) -> None:
+        """Nobody would end what is begun by something the turn has left behind."""
+        self._is_over = True
+        self.rest()
 
     async def sending(
         self,

@@ -143,3 +143,16 @@ async def test_a_relay_that_is_down_changes_nothing_for_the_agent() -> None:
     await it.hears(answers)
     assert asyncio.get_running_loop().time() == began
     assert [activity.text for activity in it.sent] == ["42"]
+
+
+async def test_typing_that_is_sent_once_the_turn_is_over_is_no_work_that_nobody_ends() -> None:
+    async def answers(context: TurnContext) -> None:
+        await context.send_activity("42")
+        later.append(context)
+
+    later: list[TurnContext] = []
+    async with standing() as relay, RelayClient(relay.url) as client:
+        await adapter(client).hears(answers)
+        await later[0].send_activity(Activity(type=ActivityTypes.typing))
+        await asyncio.sleep(300)
+        assert relay.kinds() == ["message_sent"]
