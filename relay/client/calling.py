@@ -213,10 +213,12 @@ class RelayClient:
         sender = Sender(connection.post, loop=loop, jitter=random.random, counts=self.counts)
         return Engine(loop, sender, WeakSet(), connection.open_stream, connection.close)
 
-    def _soon(self, act: Callable[[Sender], None]) -> None:
+    def _soon(self, act: Callable[[Sender], None], *, may_start: bool = True) -> None:
         running = _running_loop()
         engine = self._engine
         if engine is None or engine.loop.is_closed():
+            if not may_start:
+                return
             if running is None:
                 self._unbound()
                 return

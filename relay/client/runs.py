@@ -136,7 +136,9 @@ class Runs:
         return run, True
 
     def leave(self, run: Run, now: Ms) -> bool:
-        """True if this was the last use: there is an end to be told."""
+        """True if this was the last use: there is an end to be told. One whose client was closed has ended with it."""
+        if self._open.get(run.whose) is not run:
+            return False
         run.depth -= 1
         if run.is_open:
             return False

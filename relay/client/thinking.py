@@ -2,15 +2,21 @@
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from relay.client.answers import Answer
 from relay.client.runs import Run, Whose
 from relay.client.sending import Sender
 from relay.client.tracing import current_traceparent
 
-Soon = Callable[[Callable[[Sender], None]], None]
-"""Does something on the client's loop, from any thread and without waiting, in the order in which it is asked for."""
+
+class Soon(Protocol):
+    """Does something on the client's loop, from any thread and without waiting, in the order in which it is asked for.
+
+    `may_start`: also where the client has to start for it. What only ends something needs no client that is closed.
+    """
+
+    def __call__(self, act: Callable[[Sender], None], *, may_start: bool = True) -> None: ...
 
 
 class Thinking:
@@ -45,7 +51,7 @@ class Thinking:
             if self._run is not None:
                 self._run.ends_with = "message_sent"
 
-        self._soon(note)
+        self._soon(note, may_start=False)
 
     def end(self) -> None:
         if not self._has_begun or self._has_ended:
@@ -56,7 +62,7 @@ class Thinking:
             if self._run is not None:
                 sender.leave(self._run)
 
-        self._soon(leave)
+        self._soon(leave, may_start=False)
 
 
 Hear = Callable[[Run | None], Awaitable[Answer]]

@@ -106,6 +106,28 @@ async def test_closing_ends_what_is_still_open() -> None:
         assert relay.kinds() == ["thinking", "thinking_done"]
 
 
+async def test_a_block_that_is_left_after_its_client_was_closed_is_left_in_peace() -> None:
+    """A program's end closes the client before the last answer is there; a KeyError took the answer's place."""
+    async with relay_beside() as relay:
+        client = RelayClient(relay.url, KEY)
+        async with client.thinking(SESSION, GUEST), client.thinking(SESSION, GUEST):
+            await asyncio.sleep(1)
+            await client.close()
+        assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+async def test_a_use_of_a_client_that_was_closed_ends_nothing_of_the_client_used_anew() -> None:
+    async with relay_beside() as relay:
+        client = RelayClient(relay.url, KEY)
+        async with client:
+            left_over = client.thinking(SESSION, GUEST)
+            left_over.begin()
+        async with client, client.thinking(SESSION, GUEST):
+            left_over.end()
+            await asyncio.sleep(7)
+        assert relay.kinds() == ["thinking", "thinking_done", "thinking", "heartbeat", "thinking_done"]
+
+
 async def test_uses_within_each_other_are_one_run() -> None:
     async with beside() as (relay, client):
         async with client.thinking(SESSION, GUEST):
