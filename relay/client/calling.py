@@ -107,11 +107,12 @@ class RelayClient:
         engine, self._engine = self._engine, None
         if engine is None or engine.loop.is_closed():
             return
-        try:
-            closing = (stream.close() for stream in engine.streams)
-            await asyncio.gather(engine.sender.close(within_s=CLOSE_S), *closing)
-        finally:
-            await engine.close()
+        if engine.loop is asyncio.get_running_loop():
+            await _closed(engine)
+        else:
+            closing = asyncio.run_coroutine_threadsafe(_closed(engine), engine.loop)
+            # Not for ever: a loop that stands still closes nothing.
+            await asyncio.wait([asyncio.wrap_future(closing)], timeout=2 * CLOSE_S)
 
     def say(self, event: Told) -> None:
         """Hands over one `ActivityEvent` and is back at once; what is not taken within 5 s (an end: 15 s) is dropped."""
@@ -250,10 +251,14 @@ class RelayClient:
             raise error
         return answer
 
-    async def _hear(self, run: Run | None) -> Answer:
+    async def _hear(self, run_of: Callable[[], Run | None]) -> Answer:
+        return await self._on_its_loop(self._heard(self._here().sender, run_of))
+
+    async def _heard(self, sender: Sender, run_of: Callable[[], Run | None]) -> Answer:
+        run = run_of()
         if run is None:
             return away("more runs are open than this client keeps")
-        return await self._on_its_loop(self._here().sender.heard(run, within_s=self._patience_s))
+        return await sender.heard(run, within_s=self._patience_s)
 
     async def _on_its_loop(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         loop = self._here().loop
@@ -291,6 +296,14 @@ class RelayClient:
         if traceparent is not None:
             stamped["traceparent"] = traceparent
         return stamped | dict(event)
+
+
+async def _closed(engine: Engine) -> None:
+    try:
+        closing = (stream.close() for stream in engine.streams)
+        await asyncio.gather(engine.sender.close(within_s=CLOSE_S), *closing)
+    finally:
+        await engine.close()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -62,6 +62,9 @@ class Run:
     known: Known = Known.NOTHING
     is_over: bool = False
     """Something else has ended it before it was left, like a message of its own session."""
+    is_end_said: bool = False
+    is_end_told: bool = False
+    """Said and taken: whoever asks now has nothing to wait for."""
     ends_with: Ending = "thinking_done"
     expires_at: Ms = NEVER
     beat_at: Ms = 0
@@ -80,13 +83,14 @@ class Run:
     @property
     def is_end_news(self) -> bool:
         """Whether the relay would learn something from its end: it knows the run, or a message was posted."""
-        return self.known is not Known.NOTHING or self.ends_with == "message_sent"
+        return not self.is_end_told and (self.known is not Known.NOTHING or self.ends_with == "message_sent")
 
     def composed(self, now: Ms) -> Sequence[bytes]:
         """What there is to say, if it goes now. Called when it does: the next heartbeat is counted from here."""
         is_overdue = now > self.beat_at + OVERDUE_MS
         self.beat_at = now + HEARTBEAT_MS
         if not self.is_open:
+            self.is_end_said = self.is_end_news
             return [self._event(self.ends_with, self._ending_id)] if self.is_end_news else []
         if self.is_over:
             return []

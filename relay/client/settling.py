@@ -51,7 +51,10 @@ class Settling:
     def _taken(self, entry: Entry, answer: Answer, events: int, *, is_new: bool) -> None:
         self._counts.taken += events
         tell(entry, answer)
-        if isinstance(entry, Letter) or not entry.is_open:
+        if isinstance(entry, Letter):
+            return
+        if not entry.is_open:
+            entry.is_end_told = entry.is_end_said  # else it was left while its beginning was on its way
             return
         entry.is_alone = False
         if is_new and entry.known is Known.SURELY:  # it was a heartbeat

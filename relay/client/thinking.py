@@ -65,7 +65,8 @@ class Thinking:
         self._soon(leave, may_start=False)
 
 
-Hear = Callable[[Run | None], Awaitable[Answer]]
+Hear = Callable[[Callable[[], Run | None]], Awaitable[Answer]]
+"""The relay's answer to what is said of a run, which is asked for on the client's loop, once it has been entered there."""
 
 
 class AsyncThinking(Thinking):
@@ -98,6 +99,6 @@ class AsyncThinking(Thinking):
     async def _checked(self) -> None:
         if self._hear is None:
             return
-        error = (await self._hear(self._run)).error()
+        error = (await self._hear(lambda: self._run)).error()
         if error is not None:
             raise error

@@ -116,6 +116,15 @@ async def test_a_block_that_is_left_after_its_client_was_closed_is_left_in_peace
         assert relay.kinds() == ["thinking", "thinking_done"]
 
 
+async def test_a_strict_block_that_is_left_after_its_client_was_closed_waits_for_nothing() -> None:
+    async with relay_beside() as relay:
+        client = RelayClient(relay.url, KEY, strict=True)
+        async with client.thinking(SESSION, GUEST):
+            await client.close()
+        assert relay.timed() == [(0, "thinking"), (0, "thinking_done")]
+        await client.close()
+
+
 async def test_a_use_of_a_client_that_was_closed_ends_nothing_of_the_client_used_anew() -> None:
     async with relay_beside() as relay:
         client = RelayClient(relay.url, KEY)

@@ -1,0 +1,55 @@
+"""A client belongs to one loop; who is on another may use it, and is not told the wrong thing for it."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from relay.client import RelayClient
+from tests.client.standing import standing
+
+EVENT = {"sessionId": "s1", "guestId": "g1", "type": "keystroke"}
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[asyncio.AbstractEventLoop]:
+    """A second loop, on a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="a second loop")
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+async def done_on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+async def test_a_strict_block_on_another_loop_than_the_clients_hears_the_relays_answer(
+    elsewhere: asyncio.AbstractEventLoop,
+) -> None:
+    """It was told that too many runs are open, before its own had been looked at."""
+
+    async def thinks() -> None:
+        async with client.thinking("s1", "g1"):
+            assert relay.kinds() == ["thinking"]
+
+    async with standing() as relay, RelayClient(relay.url, strict=True) as client:
+        await done_on(elsewhere, thinks())
+        assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+async def test_closed_on_another_loop_than_its_own_a_client_ends_what_is_open(
+    elsewhere: asyncio.AbstractEventLoop,
+) -> None:
+    """It raised, and the guest saw the bot at work until the lease was over."""
+    async with standing() as relay:
+        client = RelayClient(relay.url)
+        client.thinking("s1", "g1").begin()
+        assert (await client.send(EVENT)).is_taken
+        await done_on(elsewhere, client.close())
+        assert relay.kinds() == ["thinking", "keystroke", "thinking_done"]
