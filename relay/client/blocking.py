@@ -5,8 +5,10 @@ with BlockingRelayClient("http://127.0.0.1:8080", "trk_…") as relay, relay.thi
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -77,8 +79,9 @@ class BlockingStream:
 class BlockingRelayClient:
     """`RelayClient` with methods that block, for any number of threads; its arguments are that client's.
 
-    Its thread starts with the first use: in a server that forks, use it after the fork. `close` it, or use it as a
-    context manager: what still waits when the program ends is lost.
+    Its thread starts with the first use, in a process that was forked with the first use there: what waited before
+    the fork is the parent's to send. `close` it, or use it as a context manager: what still waits when the program
+    ends is lost.
     """
 
     def __init__(
@@ -92,7 +95,8 @@ class BlockingRelayClient:
         timeout_s: float = 2.0,
         patience_s: float = 5.0,
     ) -> None:
-        self._client = RelayClient(
+        self._made = partial(
+            RelayClient,
             url,
             key,
             actor=actor,
@@ -102,9 +106,24 @@ class BlockingRelayClient:
             patience_s=patience_s,
         )
         self._patience_s = patience_s
+        self._parents: list[RelayClient] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._own = self._made()
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def _client(self) -> RelayClient:
+        """This process's own: of threads a forked one has only that which forked, and a lock of another's is never freed."""
+        if self._process != os.getpid():
+            # Kept, and never closed: its sockets and its selector are the parent's too.
+            self._parents.append(self._own)
+            self._begin()
+        return self._own
 
     def __enter__(self) -> Self:
         self._started()
@@ -178,13 +197,14 @@ class BlockingRelayClient:
 
     def close(self) -> None:
         """Ends open runs and sends what waits, for two seconds at most. Afterwards the client may be used anew."""
+        client = self._client
         with self._starting:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is None or thread is None:
             return
         try:
-            asyncio.run_coroutine_threadsafe(self._client.close(), loop).result(CLOSE_S + SLACK_S)
+            asyncio.run_coroutine_threadsafe(client.close(), loop).result(CLOSE_S + SLACK_S)
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(SLACK_S)
@@ -195,6 +215,7 @@ class BlockingRelayClient:
         return future.result(self._patience_s + most_s)
 
     def _started(self) -> asyncio.AbstractEventLoop:
+        client = self._client
         with self._starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -202,7 +223,7 @@ class BlockingRelayClient:
                     target=_run, args=(self._loop,), name="relay client", daemon=True
                 )
                 self._thread.start()
-                asyncio.run_coroutine_threadsafe(self._client.__aenter__(), self._loop).result(SLACK_S)
+                asyncio.run_coroutine_threadsafe(client.__aenter__(), self._loop).result(SLACK_S)
             return self._loop
 
 

@@ -1,6 +1,7 @@
 """The blocking twin does what the client does, for programs without a loop and for many threads at once."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -142,6 +143,29 @@ def test_a_closed_one_leaves_no_thread_and_may_be_used_anew(relay: Relay) -> Non
         client.close()
         client.close()
     assert "relay client" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_it_goes_on_in_a_child_and_in_its_parent_after_a_fork(relay: Relay) -> None:
+    """A server loads the program, uses it and forks; each answer in a child was a TimeoutError ten seconds later."""
+    code = (
+        "import os, sys\n"
+        "from relay.client import BlockingRelayClient\n"
+        f"client = BlockingRelayClient({relay.url!r}, patience_s=1)\n"
+        f"told = [client.send({EVENT!r}).is_taken]\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    os.waitpid(child, 0)\n"
+        f"told.append(client.send({EVENT!r}).is_taken)\n"
+        "client.close()\n"
+        "print('parent' if child else 'child', told, flush=True)\n"
+        "os._exit(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.splitlines() == ["child [True, True]", "parent [True, True]"]
+    assert len(relay.events) == 3
 
 
 def test_a_program_that_forgets_to_close_it_ends_all_the_same(relay: Relay) -> None:
