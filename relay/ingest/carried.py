@@ -27,12 +27,18 @@ class Carried:
     def __init__(self) -> None:
         self._streams: Counter[Carry] = Counter()
 
-    def note(self, load: dict[Carry, Activity], activities: Iterable[Activity]) -> None:
-        """These were taken from the stream of that load."""
+    def note(
+        self, load: dict[Carry, Activity], activities: Iterable[Activity], *, is_all_new: bool = True
+    ) -> None:
+        """These were taken from the stream of that load.
+
+        Unless all of them had their effect none is an end: a message that comes twice ends no turn begun since. To
+        say of an idle actor that it has left is no harm.
+        """
         for activity in activities:
             carry = (activity.gateway, activity.address.session_id, activity.actor)
             if activity.kind in TERMINAL and activity.is_final:
-                if load.pop(carry, None) is not None:
+                if is_all_new and load.pop(carry, None) is not None:
                     self._let_go(carry)
             else:
                 if carry not in load:

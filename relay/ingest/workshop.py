@@ -34,7 +34,7 @@ class Workshop:
             event = self.reader.one(frame)
             activities = [self.intake.activity(caller, event)]
             told = self.intake.one(activities[0], event.get("id"))
-        self.carried.note(load, activities)
+        self.carried.note(load, activities, is_all_new=told.accepted == len(activities))
         return told
 
     def plain_frames(self, frames: Sequence[bytes], caller: Caller, load: Load) -> Taken:
@@ -42,5 +42,5 @@ class Workshop:
         events = [self.reader.one(frame) for frame in frames]
         activities = self.intake.activities(caller, events)
         told = self.intake.all(caller.source, activities, ids_of(events))
-        self.carried.note(load, activities)
+        self.carried.note(load, activities, is_all_new=told.accepted == len(activities))
         return told

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -202,6 +203,21 @@ async def test_closing_the_last_stream_of_an_actor_lets_it_leave() -> None:
         assert (await taken(house, 4))[-1] is Kind.ACTOR_LEFT
         assert (house.taken[-1].actor, house.taken[-1].address) == ("crm", house.taken[0].address)
         assert house.counted('relay_stream_ends_total{reason="caller"}') == 2
+
+
+@pytest.mark.parametrize("again", [lambda one: one, lambda one: [one]], ids=["alone", "in an array"])
+async def test_a_message_that_comes_twice_lets_nobody_stay_who_thinks_again(
+    again: Callable[[dict[str, Any]], Any],
+) -> None:
+    message = EVENT | {"type": "message_sent", "id": "m-1"}
+    async with opened() as house:
+        socket = await house.stream()
+        await send(socket, message)
+        await send(socket, EVENT | {"type": "thinking", "thinkingId": "t-1"})
+        await taken(house, 2)
+        await send(socket, again(message))
+        await socket.close()
+        assert (await taken(house, 3))[-1] is Kind.ACTOR_LEFT
 
 
 async def test_a_caller_that_is_cut_off_leaves_too() -> None:
