@@ -126,6 +126,22 @@ async def test_a_body_without_a_session_reaches_the_application_untouched(body: 
 
 
 @pytest.mark.looptime
+async def test_a_function_that_finds_no_session_is_not_the_applications_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever it raises: it was a 500."""
+
+    def find(_: Any) -> Place | None:
+        raise RuntimeError("the session is looked up elsewhere, and that is down")
+
+    async with standing() as relay, RelayClient(relay.url) as client, webhook(client, find=find) as url:
+        assert [await post(url, CX) for _ in range(2)] == [(200, wire.dumps(CX))] * 2
+    assert [one.getMessage() for one in caplog.records if one.name == "relay.integrations"] == [
+        "no session to be found (RuntimeError): nobody is told that the bot is at work; this is said once"
+    ]
+
+
+@pytest.mark.looptime
 async def test_a_body_too_large_for_the_application_is_refused_by_it_as_before() -> None:
     """Escaped because every test's body was small: what was read and refused once was empty the next time."""
     async with standing() as relay, RelayClient(relay.url) as client, webhook(client, most_bytes=500) as url:
