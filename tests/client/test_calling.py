@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from relay.client import Fault, RelayClient
+from relay.client import Answer, Counts, Fault, RelayClient
+from relay.client.sending import Sender
 from relay.errors import Rejected, Unavailable
 from tests.client.beside import GUEST, KEY, SESSION, beside
 from tests.client.standing import problem, standing, taken
@@ -441,6 +442,33 @@ async def test_closing_sends_what_waits_and_takes_no_longer_than_two_seconds() -
         began = now()
         await client.close()
         assert now() - began == pytest.approx(2, abs=0.1)
+
+
+async def test_closing_does_not_wait_for_a_relay_that_is_known_to_be_down(nobody: str) -> None:
+    client = RelayClient(nobody)
+    client.say(EVENT)
+    await asyncio.sleep(1)
+    began = now()
+    await client.close()
+    assert now() - began == pytest.approx(0, abs=0.1)
+    assert client.counts.dropped == 1
+
+
+async def test_a_fault_of_the_client_s_own_holds_up_no_session(caplog: pytest.LogCaptureFixture) -> None:
+    async def post(body: bytes) -> tuple[Answer, bool]:
+        posted.append(body)
+        if len(posted) == 1:
+            raise LookupError("nobody foresaw it")
+        return Answer(accepted=1), False
+
+    posted: list[bytes] = []
+    sender = Sender(post, loop=asyncio.get_running_loop(), jitter=lambda: 0, counts=Counts())
+    for _ in range(2):
+        sender.say(EVENT)
+        await asyncio.sleep(0.1)
+    await sender.close(within_s=1)
+    assert (len(posted), sender.counts.taken, sender.counts.dropped) == (2, 1, 1)
+    assert said(caplog) == ["the relay's client has a fault of its own"]
 
 
 async def test_a_closed_client_may_be_used_anew() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from relay import wire
 from relay.client.runs import ENDING_FRESH_MS, HEARTBEAT_MS, Known, Run, Runs, Whose
+from relay.core.moments import NEVER
 
 WHOSE = Whose("s1", "g1", None, "bot-7")
 
@@ -77,6 +78,16 @@ def test_beats_are_due_every_five_seconds_in_the_order_in_which_they_were_told()
     assert runs.next_beat_at() == HEARTBEAT_MS == 5000
     assert list(runs.due(5999)) == [one]
     assert list(runs.due(6000)) == [other]
+
+
+def test_a_run_that_has_ended_has_no_heartbeat() -> None:
+    runs = Runs(most=10)
+    run = entered(runs)
+    run.known = Known.SURELY
+    run.composed(0)
+    runs.rest(run)
+    assert runs.leave(run, 0)
+    assert (list(runs.due(10 * HEARTBEAT_MS)), runs.next_beat_at()) == ([], NEVER)
 
 
 def test_who_and_where_decide_what_is_one_run() -> None:

@@ -203,6 +203,29 @@ async def test_a_strict_one_raises_what_is_the_callers_and_is_closed() -> None:
         assert relay.kinds() == []
 
 
+async def test_a_strict_one_raises_nothing_in_place_of_what_went_wrong_within() -> None:
+    async def answering(events: list[dict[str, Any]]) -> web.Response:
+        return problem(401) if events[0]["type"] == "thinking_done" else taken()
+
+    async with standing(answering) as relay, RelayClient(relay.url, strict=True) as client:
+        with pytest.raises(LookupError):
+            async with client.thinking(SESSION):
+                raise LookupError
+        await asyncio.sleep(1)
+        assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+async def test_a_strict_one_that_is_ended_before_anything_was_said_waits_for_no_answer() -> None:
+    async with standing() as relay, RelayClient(relay.url, strict=True) as client:
+        use = client.thinking(SESSION)
+        entering = asyncio.create_task(use.__aenter__())
+        await asyncio.sleep(0)
+        use.end()
+        async with asyncio.timeout(1):
+            assert await entering is use
+        assert relay.requests == []
+
+
 async def test_a_strict_one_whose_key_was_taken_away_ends_without_waiting() -> None:
     status = [202]
 

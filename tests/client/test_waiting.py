@@ -48,6 +48,30 @@ def test_while_something_of_a_session_is_on_its_way_the_rest_of_it_waits() -> No
     assert taken(it) == [second]
 
 
+def test_what_shares_a_session_with_something_that_waits_for_another_waits_too() -> None:
+    """Events handed over together may be of several sessions: theirs are not overtaken, whichever holds them up."""
+    first, both, second = letter("a"), Letter([b"{}"] * 2, frozenset({"a", "b"}), 5000, False), letter("b")  # noqa: FBT003 - it ends nothing
+    it = waiting(first)
+    taken(it)
+    it.put(both)
+    it.put(second)
+    assert taken(it) == []
+    it.release([first])
+    assert taken(it) == [both, second]
+
+
+def test_a_run_that_was_marked_while_it_was_on_its_way_keeps_its_place() -> None:
+    run, other = Run(Whose("a", None, None, None)), letter("b")
+    it = Waiting(most=10)
+    it.mark(run)
+    taken(it)
+    it.put(other)
+    it.mark(run)
+    it.release([run])
+    it.put_back(run)
+    assert taken(it) == [other, run]
+
+
 def test_what_comes_back_stands_in_front() -> None:
     first, second = letter("a"), letter("a")
     it = waiting(first)
