@@ -287,6 +287,13 @@ def test_an_exhausted_id_stays_dead_when_another_outlived_itself_after_it() -> N
         )
 
 
+def test_of_ids_that_outlived_themselves_only_those_still_dead_are_kept() -> None:
+    actor = outlived()
+    observe(actor, activity(Kind.THINKING, thinking_id="t2"), NOW + 60_000, T)
+    step(actor, Timer.LIFE, NOW + 180_000, None, T)
+    assert list(actor.exhausted_ids or {}) == ["t2"]
+
+
 def test_an_exhausted_id_may_be_used_again_after_the_tombstone() -> None:
     actor = outlived()
     step(actor, Timer.STOP, NOW + 6000, None, T)

@@ -15,6 +15,7 @@ from relay.core.pacer import (
     cleared_by_platform,
     decide,
     hold,
+    mute,
     reach_of,
     refusal_of_order,
     rests_at,
@@ -23,7 +24,7 @@ from relay.core.pacer import (
     want,
 )
 from relay.core.settling import send
-from relay.core.timings import StopMode, Timings
+from relay.core.timings import MUTE_MS, StopMode, Timings
 
 T = Timings()
 Fields = dict[str, Any]  # of a Pacer, by name; dataclasses.replace checks them
@@ -190,6 +191,12 @@ def expect(row: Row, indicator: Indicator) -> None:
 def test_a_stop_waiting_for_the_gate_is_not_sent_to_an_empty_screen() -> None:
     pacer = on(gate_at=GATE, visible_ms=500, **SPOKEN)
     assert decide(pacer, GATE, T, TERMINAL) is None
+
+
+def test_an_order_that_met_a_refusal_is_not_sent_when_the_minute_is_over() -> None:
+    pacer = off(order=Wish(TYPING, 3000, Cause.DIRECT))
+    mute(pacer, "gone", NOW)
+    assert decide(pacer, NOW + MUTE_MS, T, EXPLICIT) is None
 
 
 def test_a_gate_does_not_open_for_a_clock_that_steps_back() -> None:

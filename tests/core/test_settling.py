@@ -461,6 +461,15 @@ def test_nobody_ends_an_ordered_display_by_beginning_something_or_in_private(
     assert STOPPED not in {sent.indicator for sent in machine.sent}
 
 
+def test_the_reason_of_a_stop_before_it_ends_no_ordered_display() -> None:
+    machine = exact(reach=TERMINAL)
+    machine.keystroke(at=0)
+    machine.act(Kind.CLEARED, at=2800)  # too little is left of the display for a stop
+    machine.order(TYPING, at=2900, duration_ms=5000)
+    machine.run_until(8000)
+    assert [sent.indicator for sent in machine.sent] == [TYPING, TYPING]
+
+
 # The rolling minute.
 
 
