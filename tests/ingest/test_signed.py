@@ -241,5 +241,5 @@ async def test_bodies_of_callers_nobody_knows_are_held_up_to_a_bound_and_no_furt
         stranger.transport.abort()
         async with asyncio.timeout(5):
             while answer.status == 503:
-                answer = await posted(house, headers(message_id="msg-2"))
+                answer = await posted(house, headers(message_id="msg-2") | late)
         assert answer.status == 202

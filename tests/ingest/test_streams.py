@@ -350,6 +350,16 @@ async def test_a_stream_ends_with_its_key_though_nobody_reads_the_settings_again
 
 
 @pytest.mark.looptime
+async def test_a_stream_whose_end_is_brought_nearer_by_a_clock_that_is_set_ends_within_a_minute() -> None:
+    async with opened(expiring(after_s=7200)) as house:
+        answering = asyncio.create_task(answered(await house.stream()))
+        await slept(house, 1)
+        house.wall += 7_200_000
+        async with asyncio.timeout(61):
+            assert (await answering)[0] == 1008
+
+
+@pytest.mark.looptime
 async def test_a_key_that_is_good_for_longer_lets_its_stream_live_longer() -> None:
     async with opened(expiring(after_s=5)) as house:
         socket = await house.stream()
@@ -412,5 +422,5 @@ async def test_a_frame_that_waits_for_its_turn_is_not_taken_once_its_key_is_revo
         await asyncio.sleep(0.5)
         used(house, settings(sources={"crm": {"events_per_s": 0.5}}))
         assert (await closed(socket))[0] == 1008
-        await until(lambda: len(house.taken) == 2)
+        await until(lambda: len(house.taken) == 2, within_s=1)  # and not when its turn would have come
         assert [one.kind for one in house.taken] == [Kind.KEYSTROKE, Kind.ACTOR_LEFT]

@@ -54,6 +54,18 @@ async def test_whoever_leaves_the_line_costs_the_others_nothing() -> None:
 
 
 @pytest.mark.looptime
+async def test_a_turn_that_is_given_up_and_stands_in_line_yet_holds_up_nobody() -> None:
+    """A stream that ends gives its turn up at once, and leaves the line when it has its next turn of the loop."""
+    turns = Turns(Rates(Source(events_per_s=1)), Clock())
+    while turns.is_taken(0):
+        pass
+    first, second = turns.join(0), turns.join(0)
+    first.cancel()
+    async with asyncio.timeout(3):
+        await second
+
+
+@pytest.mark.looptime
 async def test_nobody_passes_those_who_wait() -> None:
     clock, order = Clock(), list[int]()
     rates = Rates(Source(events_per_s=1, bytes_per_s=1024))

@@ -101,6 +101,17 @@ async def test_a_webhook_the_platform_repeats_has_one_effect(house: House) -> No
     assert len(house.taken) == 2
 
 
+async def test_a_ticket_of_its_source_is_no_key_to_it() -> None:
+    """A page speaks for one actor in one session, and here of anybody in any."""
+    page = "https://desk.example"
+    async with opened(sourced(genesys=SOURCES["genesys"] | {"origins": [page]})) as house:
+        asked = {"sessionId": SESSION, "guestId": "g-17", "actor": {"id": "agent-7"}}
+        ticket = (await (await house.post(asked, "/v1/tickets", key=sure(seed=2).key)).json())["ticket"]
+        said = {"Authorization": f"Bearer {ticket}", "Origin": page}
+        assert (await posted(house, "genesys", body_of("genesys-open-text"), said))[0] == 401
+    assert house.taken == []
+
+
 async def test_a_chatwoot_agent_is_an_actor_of_her_own(house: House) -> None:
     body = body_of("chatwoot-message-of-an-agent")
     assert (await posted(house, "desk", body, chatwoot(body)))[0] == 200
