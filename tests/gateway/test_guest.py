@@ -490,6 +490,17 @@ async def test_a_refusal_or_a_429_is_an_answer_and_keeps_the_circuit_closed() ->
         assert not it.gateway.circuit_open
 
 
+async def test_a_503_is_neither_a_failure_nor_a_proof_that_the_platform_is_well() -> None:
+    async with rig() as it:
+        for _ in range(4):
+            await answered(it, 500)
+        await answered(it, 503, headers={"Retry-After": "1"})
+        assert not it.gateway.circuit_open
+        await asyncio.sleep(60)
+        await answered(it, 500)
+        assert it.gateway.circuit_open
+
+
 async def test_an_open_circuit_asks_no_probes() -> None:
     async with rig() as it:
         await fall(it)

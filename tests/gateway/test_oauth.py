@@ -65,6 +65,13 @@ async def problem(tokens: TokenSource, *, within_ms: float = 2000) -> LoginProbl
     return found
 
 
+async def test_once_closed_it_asks_for_no_token() -> None:
+    async with platform_with() as platform, source(platform) as tokens:
+        await tokens.close()
+        await problem(tokens, within_ms=100)
+        assert tokens.logins == 0
+
+
 FORMS: dict[CredentialsForm, str] = {
     "form": "messaging:guest:write",
     "basic": "messaging:guest:write",
