@@ -9,6 +9,7 @@ from aiohttp import web
 
 from relay.core.delivery import State
 from relay.core.endpoint import Circuit, Standing
+from relay.errors import Unavailable
 from relay.outbox.sqlite import file
 from relay.outbox.sqlite.store import SqliteStore
 from relay.outbox.store import Claimed, Listener, Want
@@ -68,6 +69,28 @@ async def test_a_fault_that_stays_is_met_once_a_second_whoever_wakes_the_lane(
             await outbox.append(typing(f"s{n}"))
             await asyncio.sleep(0.01)
         assert 8 <= len(failed) <= 11
+
+
+async def test_a_file_that_was_locked_for_long_has_cost_no_place(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, claim = 0, SqliteStore.claim
+
+    async def locked(store: SqliteStore, want: Want) -> Claimed:
+        nonlocal refused
+        if asyncio.get_running_loop().time() < ends:
+            refused += 1
+            raise Unavailable("the file is locked", retry_after_s=1)
+        return await claim(store, want)
+
+    ends = asyncio.get_running_loop().time() + 300
+    monkeypatch.setattr(SqliteStore, "claim", locked)
+    async with running(tmp_path, tracker=endpoint(receiver.url)) as outbox:
+        await outbox.append(typing())
+        await asyncio.sleep(302)
+        assert refused > 200
+        (row,) = await outbox.deliveries()
+        assert row.state is State.DELIVERED
 
 
 async def test_a_slow_tracker_of_what_is_gets_what_it_can_take(tmp_path: Path, receiver: Receiver) -> None:
