@@ -14,7 +14,8 @@ from typing import Any, Self, TypeVar
 
 from relay.client.activity import Told
 from relay.client.answers import Answer
-from relay.client.calling import CLOSE_S, MOST_EVENTS, RelayClient
+from relay.client.calling import MOST_EVENTS, RelayClient
+from relay.client.engine import CLOSE_S
 from relay.client.settling import Counts
 from relay.client.streaming import Stream
 from relay.client.thinking import AsyncThinking

@@ -14,19 +14,20 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Self
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from relay import wire
 from relay.client.activity import Told, activity_event, is_ending
 from relay.client.answers import Answer, away
+from relay.client.engine import CLOSE_S, Engine
 from relay.client.frames import Said
 from relay.client.runs import ENDING_FRESH_MS, Run, Whose
 from relay.client.sending import FRESH_MS, Sender
 from relay.client.settling import Counts
-from relay.client.streaming import Socket, Stream
+from relay.client.streaming import Stream
 from relay.client.thinking import AsyncThinking
 from relay.client.tracing import current_traceparent
 from relay.core.moments import Ms
@@ -37,19 +38,7 @@ log = logging.getLogger("relay.client")
 MOST_EVENTS = 500
 """What a relay takes in one request by its default."""
 
-CLOSE_S = 2.0
-
 _KEY = re.compile(r"[!-~]*")
-
-
-class Engine(NamedTuple):
-    """What belongs to one loop."""
-
-    loop: asyncio.AbstractEventLoop
-    sender: Sender
-    streams: WeakSet[Stream]
-    open_stream: Callable[[str], Awaitable[Socket | Answer]]
-    close: Callable[[], Awaitable[None]]
 
 
 class RelayClient:
@@ -108,9 +97,9 @@ class RelayClient:
         if engine is None or engine.loop.is_closed():
             return
         if engine.loop is asyncio.get_running_loop():
-            await _closed(engine)
+            await engine.closed()
         else:
-            closing = asyncio.run_coroutine_threadsafe(_closed(engine), engine.loop)
+            closing = asyncio.run_coroutine_threadsafe(engine.closed(), engine.loop)
             # Not for ever: a loop that stands still closes nothing.
             await asyncio.wait([asyncio.wrap_future(closing)], timeout=2 * CLOSE_S)
 
@@ -296,14 +285,6 @@ class RelayClient:
         if traceparent is not None:
             stamped["traceparent"] = traceparent
         return stamped | dict(event)
-
-
-async def _closed(engine: Engine) -> None:
-    try:
-        closing = (stream.close() for stream in engine.streams)
-        await asyncio.gather(engine.sender.close(within_s=CLOSE_S), *closing)
-    finally:
-        await engine.close()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
