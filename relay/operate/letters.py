@@ -48,7 +48,7 @@ class LetterDoors:
         """With the event's body, every attempt, and what happens next."""
         found = await self._letters.delivery(int(what))
         if found is None:
-            raise Rejected(404, "Unknown delivery", "no delivery with this id is kept")
+            raise _unknown_delivery()
         row, body = found
         attempts = await self._letters.attempts(row.delivery_id)
         verdicts = await self._assembly.outbox.inquiry.why(row.event_id, row.endpoint)
@@ -62,6 +62,8 @@ class LetterDoors:
     async def attempts(self, what: str, _request: web.BaseRequest) -> web.Response:
         """Of one delivery, oldest first."""
         rows = await self._letters.attempts(int(what))
+        if not rows and await self._letters.delivery(int(what)) is None:
+            raise _unknown_delivery()
         return reply(200, {"attempts": [attempt_view(row) for row in rows]})
 
     async def endpoints_attempts(self, request: web.BaseRequest) -> web.Response:
@@ -139,6 +141,10 @@ class LetterDoors:
             raise Rejected(
                 404, "Unknown endpoint", f"no endpoint of this name is configured; configured: {names}"
             )
+
+
+def _unknown_delivery() -> Rejected:
+    return Rejected(404, "Unknown delivery", "no delivery with this id is kept")
 
 
 def _place(said: str | None) -> tuple[int, int] | None:

@@ -169,6 +169,11 @@ async def test_one_delivery_is_shown_with_body_attempts_and_what_happens_next(ho
     assert (await house.ask("/v1/deliveries/999999")).status == 404
 
 
+@pytest.mark.parametrize("path", ["/v1/deliveries/999", "/v1/deliveries/999/attempts"])
+async def test_of_a_delivery_that_is_not_kept_nothing_is_shown_as_if_it_were(house: House, path: str) -> None:
+    assert (await house.ask(path)).status == 404
+
+
 async def test_an_endpoints_attempts_are_listed_page_by_page(house: House) -> None:
     whole = (await house.ask("/v1/attempts?endpoint=tracker")).value["attempts"]
     assert len(whole) == 6
