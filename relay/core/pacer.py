@@ -67,6 +67,7 @@ def reach_of(
 class Pacer:
     """`shown` was accepted and ends at `shown_until`; `visible_until` also bounds what may have been applied.
 
+    `given_up_until`: three tries of what is wanted have failed, and until then there is no further one.
     `is_fresh`: somebody acted since the last accepted typing. `is_thinking`: somebody counts without acting.
     `is_spoken`: the wanted stop has a reason other than silence. `has_begun`: a typing was accepted since typing became
     wanted. `gate_at` is when the next send is allowed.
@@ -85,7 +86,7 @@ class Pacer:
     owes_stop: bool = False
     tries: int = 0
     fails: int = 0
-    is_given_up: bool = False
+    given_up_until: Ms = -NEVER
     in_flight: Wish | None = None
     next_refresh_at: Ms = -NEVER
     was_cleared: bool = False
@@ -138,7 +139,7 @@ def type_if_due(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish |
     """Typing, if it is not shown or its refresh is due, and somebody acted since the last, or is thinking."""
     is_shown = shows_typing(pacer, now)
     if (
-        pacer.is_given_up
+        now < pacer.given_up_until
         or not (pacer.is_fresh or pacer.is_thinking)
         or (is_shown and now < pacer.refresh_at)
     ):
@@ -149,14 +150,16 @@ def type_if_due(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish |
 
 def pause_if_typing_shows(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
     """Paused, where the mode and the platform know it and an accepted typing is still visible."""
-    if pacer.is_given_up or not (reach.is_explicit and reach.shows_paused and shows_typing(pacer, now)):
+    if now < pacer.given_up_until or not (
+        reach.is_explicit and reach.shows_paused and shows_typing(pacer, now)
+    ):
         return None
     return Wish(_PAUSED, pacer.duration_ms or timings.duration_ms, _PAUSE)
 
 
 def stop_if_owed(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
     """The episode's one stop, also when its display has long lapsed."""
-    if pacer.is_given_up or not pacer.owes_stop:
+    if now < pacer.given_up_until or not pacer.owes_stop:
         return None
     return Wish(_STOPPED, pacer.duration_ms or timings.duration_ms, _STOP)
 
@@ -164,7 +167,7 @@ def stop_if_owed(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish 
 def stop_if_it_gains(pacer: Pacer, now: Ms, timings: Timings, reach: Reach) -> Wish | None:
     """A stop that is owed, or in `terminal` mode one that somebody asked for and that spares enough display."""
     gains = not reach.is_explicit and pacer.is_spoken and pacer.visible_until - now > timings.min_gain_ms
-    if pacer.is_given_up or not (pacer.owes_stop or (reach.can_stop and gains)):
+    if now < pacer.given_up_until or not (pacer.owes_stop or (reach.can_stop and gains)):
         return None
     return Wish(_STOPPED, pacer.duration_ms or timings.duration_ms, _STOP)
 
@@ -219,8 +222,8 @@ def _due_at(pacer: Pacer, now: Ms) -> Ms:
     """When what is wanted and not yet shown may be told."""
     if pacer.wanted is _TYPING:
         if shows_typing(pacer, now):
-            return max(pacer.gate_at, min(pacer.refresh_at, pacer.shown_until))
-        return pacer.gate_at
+            return max(pacer.gate_at, pacer.given_up_until, min(pacer.refresh_at, pacer.shown_until))
+        return max(pacer.gate_at, pacer.given_up_until)
     if pacer.wanted is _PAUSED:
         return pacer.gate_at if shows_typing(pacer, now) else NEVER
     is_due = pacer.owes_stop or (pacer.is_spoken and now < pacer.visible_until)
@@ -233,7 +236,7 @@ def _due_at(pacer: Pacer, now: Ms) -> Ms:
 def want(pacer: Pacer, wanted: Indicator, *, is_silent: bool) -> None:
     """What the actors now add up to. A new wanted state has its own three tries."""
     if wanted is not pacer.wanted:
-        pacer.wanted, pacer.tries, pacer.is_given_up = wanted, 0, False
+        pacer.wanted, pacer.tries, pacer.given_up_until = wanted, 0, -NEVER
         pacer.is_spoken = pacer.has_begun = False
     if wanted is _STOPPED and not is_silent:
         pacer.is_spoken = True  # a terminal reason upgrades a silent stop
@@ -269,7 +272,7 @@ def mute(pacer: Pacer, code: str, now: Ms, *, status: int | None = None) -> None
 def unmute(pacer: Pacer) -> None:
     """The platform may be asked again; the gate stays as it is."""
     pacer.muted_until, pacer.mute_code, pacer.mute_status = -NEVER, "", None
-    pacer.tries, pacer.is_given_up = 0, False
+    pacer.tries, pacer.given_up_until = 0, -NEVER
 
 
 def hold(pacer: Pacer, now: Ms, timings: Timings) -> None:

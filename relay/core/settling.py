@@ -12,10 +12,10 @@ from relay.core.indicator import Cause, Indicator, Wish
 from relay.core.moments import Ms
 from relay.core.outcome import CoolOff, Expired, Held, Outcome, Refused, Shown, Unauthorised, Unreachable
 from relay.core.pacer import MINUTE_MS, Pacer, Reach, mute
-from relay.core.timings import Timings
+from relay.core.timings import MUTE_MS, Timings
 
 MAX_TRIES = 3
-"""Tries of one wanted state before it is given up."""
+"""Tries of one wanted state before it is given up, for a minute."""
 
 MAX_DOUBLINGS = 3
 """After this many the back-off of a session stays at eight intervals."""
@@ -23,7 +23,8 @@ MAX_DOUBLINGS = 3
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a settled broadcast amounted to. `is_given_up`: no further try of this wanted state.
+    """What a settled broadcast amounted to. `is_given_up`: no further try of this wanted state
+    for a minute.
 
     `is_exhausted`: because its tries are used up.
     """
@@ -77,7 +78,7 @@ def settle(
                 gate += timings.late_ms
                 _may_be_visible(pacer, wish, now + timings.late_ms, reach)
             _close_gate(pacer, gate, now, timings)
-            return _count_try(pacer, wish)
+            return _count_try(pacer, wish, now)
 
 
 def _wait_ms(
@@ -135,14 +136,20 @@ def _close_gate(pacer: Pacer, until: Ms, now: Ms, timings: Timings) -> None:
         pacer.gate_at = max(until, pacer.sent_at[0] + MINUTE_MS)
 
 
-def _count_try(pacer: Pacer, wish: Wish) -> Settled:
-    """A try counts for the wanted state it served; one that is no longer wanted spends nothing."""
+def _count_try(pacer: Pacer, wish: Wish, now: Ms) -> Settled:
+    """A try counts for the wanted state it served; one that is no longer wanted spends nothing.
+
+    Who is still wanted a minute after the last try gets another three, as after a refusal: a platform that was away for
+    a moment must not leave a guest in the dark for as long as somebody writes.
+    """
     if wish.cause is _DIRECT:
         return Settled(1, is_given_up=True)
     if wish.indicator is not pacer.wanted:
         return Settled(1, is_given_up=False)
     pacer.tries += 1
-    pacer.is_given_up = pacer.tries >= MAX_TRIES
-    if pacer.is_given_up and wish.indicator is _STOPPED:
+    if pacer.tries < MAX_TRIES:
+        return Settled(pacer.tries, is_given_up=False)
+    pacer.tries, pacer.given_up_until = 0, now + MUTE_MS
+    if wish.indicator is _STOPPED:
         pacer.owes_stop = False
-    return Settled(pacer.tries, is_given_up=pacer.is_given_up, is_exhausted=pacer.is_given_up)
+    return Settled(MAX_TRIES, is_given_up=True, is_exhausted=True)

@@ -32,6 +32,7 @@ class SessionShown(TypedDict):
     gateOpensInMs: int | None
     owesStop: bool
     tries: int
+    givenUpForMs: int | None
     mutedBecause: str | None
     actors: list[ActorShown]
 

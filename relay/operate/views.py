@@ -31,6 +31,7 @@ def session_view(session: Session, now: Ms) -> dict[str, object]:
         "gateOpensInMs": _until(pacer.gate_at, now),
         "owesStop": pacer.owes_stop,
         "tries": pacer.tries,
+        "givenUpForMs": _until(pacer.given_up_until, now),
         "mutedBecause": pacer.mute_code if now < pacer.muted_until else None,
         "actors": [_actor_view(actor, now) for actor in session.actors],
     }

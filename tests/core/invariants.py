@@ -183,17 +183,22 @@ def _starts(told: Told) -> None:
 
 
 def tries(m: Machine) -> None:
-    """At most three tries in a row of one wanted state."""
+    """At most three tries in a row of one wanted state, and then none for a minute."""
     streak: list[Sent] = []
     for sent in m.sent:
         is_same = (
             streak and sent.indicator is streak[-1].indicator and not _changed_between(m, streak[-1], sent)
         )
-        streak = [*streak, sent] if is_same else [sent]
+        streak = [*streak, sent] if is_same and not _is_rested(streak, sent) else [sent]
         streak = [] if sent.done_at is None or sent.is_accepted or sent.is_direct else streak
         if isinstance(sent.answer.outcome, Expired | Held | Refused):
             streak = []
         assert len(streak) <= 3, streak
+
+
+def _is_rested(streak: list[Sent], sent: Sent) -> bool:
+    done_at = streak[-1].done_at
+    return len(streak) == 3 and done_at is not None and sent.at >= done_at + MUTE_MS
 
 
 def _changed_between(m: Machine, one: Sent, following: Sent) -> bool:

@@ -302,9 +302,9 @@ def tries_are_never_reset(patch: Patch) -> None:
     want = pacing.want
 
     def stingy(pacer: Pacer, wanted: Indicator, *, is_silent: bool) -> None:
-        tries, is_given_up = pacer.tries, pacer.is_given_up
+        tries, given_up_until = pacer.tries, pacer.given_up_until
         want(pacer, wanted, is_silent=is_silent)
-        pacer.tries, pacer.is_given_up = tries, is_given_up
+        pacer.tries, pacer.given_up_until = tries, given_up_until
 
     patch.setattr(pacing, "want", stingy)
 

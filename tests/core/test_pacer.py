@@ -114,7 +114,9 @@ WANT_TYPING = {
     "ON.w: pend": Row(on(gate_at=GATE, **FRESH), None, GATE),
     "BUSY: the completion reconciles": Row(busy(**FRESH), None),
     "MUTE: ignore for the minute": Row(muted(**FRESH), None, NOW + 40_000),
-    "given up: not until something else is wanted": Row(off(is_given_up=True, **FRESH), None),
+    "given up: ignore for the minute": Row(off(given_up_until=GATE, **FRESH), None, GATE),
+    "given up while it shows: the same": Row(on(given_up_until=GATE, **FRESH), None, GATE),
+    "the minute is over: send": Row(off(given_up_until=NOW, **FRESH), Cause.START),
 }
 PAUSE: Fields = {"wanted": PAUSED}
 NO_PAUSES = Reach(shows_paused=False)
@@ -131,7 +133,7 @@ WANT_PAUSED = {
     "ON.w: pend": Row(on(gate_at=GATE, **PAUSE), None, GATE),
     "BUSY": Row(busy(**PAUSE), None),
     "MUTE": Row(muted(**PAUSE), None, NOW + 40_000),
-    "given up": Row(on(is_given_up=True, **PAUSE), None),
+    "given up": Row(on(given_up_until=GATE, **PAUSE), None),
 }
 STOP: Fields = {"wanted": STOPPED}
 OWED: Fields = {"wanted": STOPPED, "owes_stop": True}
@@ -160,7 +162,7 @@ WANT_STOPPED = {
     ),
     "BUSY": Row(busy(**OWED), None),
     "MUTE": Row(muted(**STOP), None, NOW + 40_000),
-    "given up": Row(on(is_given_up=True, **SPOKEN), None, reach=TERMINAL),
+    "given up": Row(on(given_up_until=GATE, **SPOKEN), None, reach=TERMINAL),
 }
 
 
@@ -207,15 +209,15 @@ def test_a_gate_does_not_open_for_a_clock_that_steps_back() -> None:
 
 
 def test_a_new_wanted_state_has_its_own_tries() -> None:
-    pacer = off(wanted=TYPING, tries=2, is_given_up=True)
+    pacer = off(wanted=TYPING, tries=2, given_up_until=NOW + 1)
     want(pacer, PAUSED, is_silent=True)
-    assert (pacer.tries, pacer.is_given_up) == (0, False)
+    assert (pacer.tries, pacer.given_up_until) == (0, -NEVER)
 
 
 def test_wanting_the_same_again_gives_no_new_tries() -> None:
-    pacer = off(wanted=TYPING, tries=3, is_given_up=True)
+    pacer = off(wanted=TYPING, tries=2, given_up_until=NOW + 1)
     want(pacer, TYPING, is_silent=False)
-    assert (pacer.tries, pacer.is_given_up) == (3, True)
+    assert (pacer.tries, pacer.given_up_until) == (2, NOW + 1)
 
 
 def test_a_terminal_reason_upgrades_a_silent_stop() -> None:

@@ -6,7 +6,7 @@ from relay.core.activity import Kind
 from relay.core.indicator import Cause, Indicator
 from relay.core.moments import Ms
 from relay.core.pacer import Reach
-from relay.core.timings import Timings
+from relay.core.timings import MUTE_MS, Timings
 from tests.core.answers import (
     Answer,
     accepted,
@@ -260,6 +260,24 @@ def test_three_tries_and_it_is_given_up_until_something_else_is_wanted() -> None
     machine.act(Kind.THINKING_DONE, actor="bot", thinking_id="t1")
     machine.keystroke(at=9100)
     assert machine.told()[-1] == "9100 typing"
+
+
+def test_a_bot_that_still_thinks_a_minute_after_the_last_try_is_tried_anew() -> None:
+    """Escaped because only a change of state was tried: its guest stayed in the dark for as long as it thought."""
+    machine = thinking(exact(*[cool_off()] * 3))
+    for at in range(5000, 70_000, 5000):
+        machine.act(Kind.HEARTBEAT, at=at, actor="bot", thinking_id="t1")
+    assert [sent.at for sent in machine.sent[:4]] == [300, 2300, 4300, 4300 + MUTE_MS]
+    assert machine.sent[3].is_accepted
+
+
+def test_a_typist_too_and_after_another_three_tries_in_vain_there_is_another_minute() -> None:
+    machine = exact(*[cool_off()] * 6)
+    for at in range(0, 140_000, 500):
+        machine.keystroke(at=at)
+    firsts = [sent.at for sent in machine.sent[::3]][:3]
+    assert firsts == [0, 4000 + MUTE_MS, 2 * (4000 + MUTE_MS)]
+    assert [sent.is_accepted for sent in machine.sent[:7]] == [False] * 6 + [True]
 
 
 def test_an_owed_stop_is_written_off_with_its_third_try() -> None:

@@ -52,6 +52,13 @@ async def test_a_session_at_rest_is_shown_as_what_it_is(house: House) -> None:
     assert (view["state"], view["standing"], view["shown"]) == ("typing_stopped", "OFF.o", None)
 
 
+async def test_a_session_whose_tries_are_used_up_says_for_how_long(house: House) -> None:
+    session, now = await typing(house)
+    assert session_view(session, now)["givenUpForMs"] is None
+    session.pacer.given_up_until = now + 5000
+    assert session_view(session, now)["givenUpForMs"] == 5000
+
+
 async def test_a_refused_session_says_why_it_is_left_alone(house: House) -> None:
     house.platform.mischief.change({"session_status": "ENDED"})
     house.type()
