@@ -139,13 +139,13 @@ async def serve(
 ) -> None:
     """Run until SIGTERM or SIGINT; says one `ready …` line when both listeners accept. A second signal ends at once.
 
-    SIGHUP has the settings read again.
+    SIGHUP has the settings read again; what comes during the start is done after it.
     """
     loop, stop, hangup = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-    relay = await start(settings, read=read)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, number)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    relay = await start(settings, read=read)
     reloading = asyncio.create_task(_reload_on(hangup, relay.reloader), name="reload")
     say(f"ready public={relay.public.url} operations={relay.operations.url}")
     await stop.wait()

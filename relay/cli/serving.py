@@ -1,6 +1,7 @@
 """Long-running commands: the relay itself, the stand-in platform, and the probe that containers call."""
 
 import http.client
+import signal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,6 +35,10 @@ def serve(config: Path | None) -> None:
     SIGHUP has the settings read again: sources, the settings of endpoints that are there already and the log's level
     are taken over; where anything else differs nothing is, for that needs a restart.
     """
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # it asks for a reload: until there is a relay it must not end us
+
     from relay import app  # noqa: PLC0415 - the other commands need no server
     from relay.observe import logs  # noqa: PLC0415 - as above
 

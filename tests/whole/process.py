@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,14 +95,21 @@ class RelayProcess:
 
 
 @asynccontextmanager
-async def serving(home: Path, environ: Mapping[str, str]) -> AsyncIterator[RelayProcess]:
-    """`typing-relay serve` on free ports in `home`, from its `ready` line on; killed at the end if it still runs."""
+async def serving(
+    home: Path, environ: Mapping[str, str], *, meanwhile: Callable[[int], Awaitable[None]] | None = None
+) -> AsyncIterator[RelayProcess]:
+    """`typing-relay serve` on free ports in `home`, from its `ready` line on; killed at the end if it still runs.
+
+    `meanwhile` is what happens to the process of that id while it starts.
+    """
     began = time.monotonic()
     free_ports = {"RELAY_SERVER__PORT": "0", "RELAY_OPERATIONS__PORT": "0"}
     process = await _launched(home, free_ports | dict(environ), ["-m", "relay", "serve"])
     said: list[str] = []
     collecting = asyncio.create_task(_collect(process.stderr, said), name="stderr of the relay")
     try:
+        if meanwhile:
+            await meanwhile(process.pid)
         yield await _ready(process, said, began)
     finally:
         with suppress(ProcessLookupError):

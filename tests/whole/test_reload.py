@@ -1,10 +1,12 @@
 """A running relay told to read its settings again."""
 
 import asyncio
+import os
 import secrets
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from relay.ingest.keys import NewKey, new_key
 from tests.outbox.receiver import NEW_SECRET, SECRET
-from tests.whole.process import until
+from tests.whole.process import serving, until
 from tests.whole.town import BRISK, Reply, Town, event, session_id, town_at
 
 
@@ -32,6 +34,26 @@ def write(town: Town, *parts: str) -> None:
 
 def bearer(one: NewKey) -> dict[str, str]:
     return {"Authorization": f"Bearer {one.key}"}
+
+
+async def hung_up(pid: int) -> None:
+    """While the process still loads its modules, and again as soon as it has a use for it."""
+    status, bit = Path(f"/proc/{pid}/status"), 1 << (signal.SIGHUP - 1)
+
+    def is_in(mask: str) -> bool:
+        masks = dict(line.split(":\t") for line in status.read_text().splitlines() if line.startswith("Sig"))
+        return bool(int(masks[mask], 16) & bit)
+
+    for mask in ("SigIgn", "SigCgt"):
+        await until(partial(is_in, mask), within_s=10, what=mask)
+        os.kill(pid, signal.SIGHUP)
+
+
+async def test_a_hangup_while_it_starts_ends_no_relay(town: Town) -> None:
+    """Escaped because a relay was told to reload once it was ready: a unit that is restarted and reloaded is not yet."""
+    async with serving(town.home, town.environ | dict(BRISK), meanwhile=hung_up) as relay:
+        await town.type(relay)
+        assert await relay.stop() == 0
 
 
 async def reload(town: Town, operations: str) -> Reply:
