@@ -217,7 +217,7 @@ def source_caps(settings: Settings) -> dict[str, int]:
 
 
 def _gateway_check(name: str, gateway: Gateway) -> Check:
-    """Only a gateway that cannot log in makes the relay not ready: the others mend themselves."""
+    """Only a gateway that cannot log in or may not type makes the relay not ready. Whatever else it tells is a reason."""
     health = gateway.health()
     return Check(f"gateway {name}", health.state is not HealthState.DEGRADED, health.reason)
 

@@ -65,7 +65,7 @@ class Fitness:
                 self.misfit = lack_in(outcome)
             if isinstance(outcome, Refused) and outcome.status == 403:
                 fields = {"gateway": self._name, "code": outcome.code}
-                logger.warning("%s", _seen(outcome), extra={"fields": fields})
+                logger.warning("%s", denial(outcome), extra={"fields": fields})
             if self.misfit is None:
                 return
             await asyncio.sleep(TRIAL_EVERY_S)
@@ -75,9 +75,10 @@ def lack_in(outcome: Outcome) -> str | None:
     """What the identity lacks, in words for the operator; None where the outcome does not say so."""
     if not isinstance(outcome, Refused) or outcome.status != 403:
         return None
-    return _seen(outcome) if outcome.code.startswith(LACKS_PERMISSION) else None
+    return denial(outcome) if outcome.code.startswith(LACKS_PERMISSION) else None
 
 
-def _seen(refused: Refused) -> str:
+def denial(refused: Refused) -> str:
+    """A 403 in words for the operator, with the platform's and what to do."""
     said = f' ("{refused.message}")' if refused.message else ""
     return f"typing was answered 403{said}: {refused.advice}"

@@ -14,11 +14,12 @@ from relay.core.ids import is_id, is_uuid, path_segment
 from relay.core.indicator import Address, Wish
 from relay.core.liveness import FRESH_FOR_MS, Liveness, liveness_of
 from relay.core.moments import Ms, UnixMs
-from relay.core.outcome import Outcome, Refused
+from relay.core.outcome import Outcome, Refused, Shown
+from relay.gateway.fitness import denial
 from relay.gateway.http import HttpDoor
 from relay.gateway.line import Line, Permit
 from relay.gateway.pace import CoolOffCall
-from relay.gateway.port import Capabilities, Health, Hold
+from relay.gateway.port import Capabilities, Health, HealthState, Hold
 from relay.gateway.probes import Probes
 from relay.gateway.wallet import Wallet
 from relay.settings.gateway import Gateway as GatewaySettings
@@ -67,6 +68,7 @@ class GuestGateway:
         self._line = Line(
             door, self._wallet.tokens, permit=permit, cool_off=cool_off, wall=wall, advice=advice
         )
+        self._denied = ""
         self._probes: Probes[str, Liveness] = Probes(name, self._ask, fresh_ms=FRESH_FOR_MS.__getitem__)
 
     @property
@@ -107,6 +109,10 @@ class GuestGateway:
         )
         if isinstance(outcome, Refused) and outcome.status in ENDED:
             self.forget(address)
+        if isinstance(outcome, Shown):
+            self._denied = ""
+        elif isinstance(outcome, Refused) and outcome.status == 403:
+            self._denied = denial(outcome)
         return outcome
 
     async def probe(self, address: Address, *, deadline_ms: Ms) -> Liveness:
@@ -132,7 +138,10 @@ class GuestGateway:
         return self._line.circuit_open
 
     def health(self) -> Health:
-        return self._line.health()
+        """The last 403 is told until something is shown again. It degrades nothing: it may be about its session alone."""
+        health = self._line.health()
+        is_well = health.state is HealthState.OK and not health.reason
+        return Health(health.state, self._denied) if is_well else health
 
     def _fields(self, address: Address, wish: Wish) -> dict[str, object]:
         return {

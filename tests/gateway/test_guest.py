@@ -157,6 +157,20 @@ async def test_a_refusal_advises_the_operator(status: int, word: str) -> None:
         assert word in outcome.advice
 
 
+async def test_what_was_denied_is_told_until_something_is_shown_and_degrades_nothing() -> None:
+    """Escaped because only the audit was read: a scope that was taken back left readiness without a word."""
+    async with rig() as it:
+        refused = await answered(it, 403, body={"message": "no scope"})
+        assert isinstance(refused, Refused)
+        health = it.gateway.health()
+        words = f'typing was answered 403 ("no scope"): {refused.advice}'
+        assert (health.state, health.reason) == (HealthState.OK, words)
+        await answered(it, 404)
+        assert it.gateway.health() == health
+        assert isinstance(await it.show(number=2), Shown)
+        assert it.gateway.health().reason == ""
+
+
 async def test_a_hung_call_ends_at_its_deadline_with_an_unknown_outcome() -> None:
     async with rig() as it:
         await it.show()
