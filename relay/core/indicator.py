@@ -66,5 +66,15 @@ class Address(NamedTuple):
     agent_user_id: str | None = None
 
 
+ADDRESS_FIELDS = ("sessionId", "guestId", "communicationId", "agentUserId")
+"""The wire's names of an address's ids, in its order."""
+
+
+def field_of(problem: str) -> str | None:
+    """Which of an address's ids a gateway's words about it are about: they begin with its name, where they are about one."""
+    field = problem.split(maxsplit=1)[0].rstrip(":")
+    return field if field in ADDRESS_FIELDS else None
+
+
 SessionKey = tuple[str, str]
 """(gateway name, session id)."""

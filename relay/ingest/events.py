@@ -15,7 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from relay.core.activity import Activity, Kind
 from relay.core.ids import ID_PATTERN, is_traceparent
-from relay.core.indicator import Address
+from relay.core.indicator import Address, field_of
 from relay.core.moments import RFC3339_PATTERN, UnixMs, from_rfc3339
 from relay.core.session import Session
 from relay.errors import Rejected
@@ -107,8 +107,6 @@ _STRAY_COMMAS = 500
 """More are let through: a caller's mistake is told field by field, and that many cost a third of a millisecond."""
 _LITTLE_BYTES = 2048
 """What is not larger holds too few of anything to be looked at."""
-
-ADDRESS_FIELDS = ("sessionId", "guestId", "communicationId", "agentUserId")
 
 CheckAddress = Callable[[str, Address], str | None]
 """(gateway name, address) → None, or what is wrong with it, beginning with the field's name where there is one."""
@@ -259,8 +257,8 @@ class Reading:
             raise BadField(("gateway",), "no gateway of this name is configured")
         words = self._check_address(named, address)
         if words is not None:
-            field = words.split(maxsplit=1)[0].rstrip(":")
-            raise BadField((field,) if field in ADDRESS_FIELDS else (), words)
+            field = field_of(words)
+            raise BadField((field,) if field else (), words)
         return named
 
 

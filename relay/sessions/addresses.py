@@ -7,7 +7,7 @@ address is somebody's mistake, and would let two agents take it from each other 
 from collections.abc import Container, Mapping, Sequence
 
 from relay.core.activity import Activity
-from relay.core.indicator import Address, SessionKey
+from relay.core.indicator import Address, SessionKey, field_of
 from relay.core.moments import Ms
 from relay.core.session import Session
 from relay.errors import Rejected
@@ -27,7 +27,7 @@ def check_move(session: Session | None, now: Ms, where: str) -> None:
 def check_usable(problem: str | None, where: str) -> None:
     """Raises Rejected (422) for what a platform found wrong with an address."""
     if problem is not None:
-        raise _misaddressed(where, problem)
+        raise _misaddressed(where, problem, field_of(problem) or "sessionId")
 
 
 def refuse_two(activities: Sequence[Activity], given: Mapping[SessionKey, Address]) -> None:
@@ -46,6 +46,6 @@ def places_of(activities: Sequence[Activity], keys: Container[SessionKey]) -> tu
     return tuple(f"{place}.sessionId" for place, key in session_ids if key in keys)
 
 
-def _misaddressed(where: str, problem: str) -> Rejected:
-    location = f"{where}.sessionId" if where else "sessionId"
+def _misaddressed(where: str, problem: str, field: str = "sessionId") -> Rejected:
+    location = f"{where}.{field}" if where else field
     return Rejected(422, "Unusable address", problem, problems=((location, problem),))
