@@ -11,6 +11,8 @@ from pathlib import Path
 
 from relay.core.moments import Ms, UnixMs
 from relay.doctor.finding import Finding, fail, ok, warn
+from relay.errors import StoreError
+from relay.outbox.sqlite.file import refuse_unfit
 from relay.settings import sources
 from relay.settings.models import Outbox, Settings
 
@@ -74,18 +76,29 @@ def outbox(settings: Outbox, cwd: Path) -> Iterator[Finding]:
     try:
         took_ms = fsync_ms(path.parent)
         free = shutil.disk_usage(path.parent).free
-        head = _head(path) if path.exists() else b""
+        head = _head(path) if path.exists() else None
     except OSError as why:
         fix = "make its folder, or let the relay's user write there; outbox.path names it"
         yield fail("outbox", f"{path}: {why.strerror}", fix)
         return
     yield held(path, holder_of(path))
-    if head not in (b"", SQLITE):
-        yield fail(
-            "outbox", f"{path} is no outbox file", "set outbox.path to another file, or move this one away"
-        )
+    if head is not None:
+        yield from unfit(path, head)
     yield fsync(took_ms)
     yield room(free, wanted_bytes=settings.max_bytes + settings.attempts_bytes)
+
+
+def unfit(path: Path, head: bytes) -> Iterator[Finding]:
+    """Why a relay would not start on this file, as it would say; nothing where it would. `head`: how it begins."""
+    if head not in (b"", SQLITE):  # empty it is also while its log alone holds what was written
+        fix = "set outbox.path to another file, or move this one away"
+        yield fail("outbox", f"{path} is no outbox file", fix)
+        return
+    try:
+        refuse_unfit(path)
+    except StoreError as why:
+        seen, _, fix = str(why).rpartition(": ")
+        yield fail("outbox", seen, fix)
 
 
 def _head(path: Path) -> bytes:

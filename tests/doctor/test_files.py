@@ -1,12 +1,16 @@
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from relay.doctor import files
 from relay.doctor.finding import Level
+from relay.errors import StoreError
 from relay.outbox.holder import Hold
+from relay.outbox.sqlite.file import open_for_writing, refuse_unfit
 from relay.settings.loading import load
 from relay.settings.models import Outbox
 
@@ -69,6 +73,85 @@ def test_an_outbox_that_cannot_be_is_said_with_what_to_do(tmp_path: Path) -> Non
     (tmp_path / "letter.db").write_text("Dear Sir or Madam,")
     levels = [each.level for each in files.outbox(Outbox(path=Path("letter.db")), tmp_path)]
     assert Level.FAIL in levels
+
+
+def newer(path: Path) -> apsw.Connection:
+    connection = open_for_writing(path, "full")
+    connection.pragma("user_version", 9)  # in the log: the file itself does not say it yet
+    return connection
+
+
+def another_programs(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(path))
+    connection.pragma("journal_mode", "wal")
+    connection.execute("CREATE TABLE theirs (id)")
+    return connection
+
+
+def failed(folder: Path) -> list[str]:
+    return [each.line for each in files.outbox(Outbox(), folder) if each.level is Level.FAIL]
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """What is in each file; of the log's index, where every reader of an open file signs in, only that it is there."""
+    return {each.name: b"" if each.name.endswith("-shm") else each.read_bytes() for each in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("begin", "words"),
+    [(newer, "schema 9 and this release knows up to"), (another_programs, "another program's database")],
+)
+def test_a_file_a_start_would_refuse_is_wrong_whether_it_is_open_or_not(
+    tmp_path: Path, begin: Callable[[Path], apsw.Connection], words: str
+) -> None:
+    """It escaped until now: of the file the first 16 bytes were read, which every SQLite file has."""
+    connection = begin(tmp_path / "typing-relay.db")
+    before = written(tmp_path)
+    (found,) = failed(tmp_path)
+    assert words in found
+    assert "outbox.path" in found
+    assert written(tmp_path) == before
+    connection.close()
+    before = written(tmp_path)
+    assert failed(tmp_path) == [found]
+    assert written(tmp_path) == before
+
+
+def test_a_file_a_relay_is_writing_is_well_and_nothing_is_made_beside_it(tmp_path: Path) -> None:
+    connection = open_for_writing(tmp_path / "typing-relay.db", "full")
+    connection.execute("BEGIN IMMEDIATE")
+    before = written(tmp_path)
+    assert failed(tmp_path) == []
+    assert written(tmp_path) == before
+    connection.execute("COMMIT")
+    connection.close()
+    assert failed(tmp_path) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["typing-relay.db"]
+
+
+def test_an_outbox_called_by_a_link_is_judged_by_its_own_log(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (tmp_path / "typing-relay.db").symlink_to(folder / "outbox.db")
+    connection = newer(folder / "outbox.db")
+    assert len(failed(tmp_path)) == 1
+    connection.close()
+
+
+def test_a_damaged_outbox_is_wrong(tmp_path: Path) -> None:
+    open_for_writing(tmp_path / "typing-relay.db", "full").close()
+    os.truncate(tmp_path / "typing-relay.db", 2000)
+    (found,) = failed(tmp_path)
+    assert "is damaged" in found
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_file_can_be_judged_where_nothing_may_be_made_beside_it(tmp_path: Path) -> None:
+    newer(tmp_path / "typing-relay.db").close()
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreError, match="schema 9"):
+        refuse_unfit(tmp_path / "typing-relay.db")
+    tmp_path.chmod(0o700)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

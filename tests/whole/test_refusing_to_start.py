@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.outbox.sqlite.file import open_for_writing
 from tests.outbox.receiver import SECRET
 from tests.whole.process import Ran, run
 from tests.whole.town import Town
@@ -93,6 +94,19 @@ async def test_a_file_that_is_no_outbox_is_left_alone(tmp_path: Path) -> None:
     ran = await run(tmp_path, COMPLETE | {"RELAY_OUTBOX__PATH": str(path)}, "serve")
     assert_refused(ran, str(path))
     assert path.read_bytes().startswith(b"Dear diary")
+
+
+@pytest.mark.parametrize("command", [("serve",), ("config", "check")])
+async def test_a_newer_releases_outbox_is_refused_by_the_start_and_by_whoever_asks_before_it(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """It escaped until now: `config check` found the settings usable, and `serve` then did not start."""
+    path = tmp_path / "typing-relay.db"
+    connection = open_for_writing(path, "full")
+    connection.pragma("user_version", 9)
+    connection.close()
+    ran = await run(tmp_path, COMPLETE, *command)
+    assert_refused(ran, "the outbox file has schema 9 and this release knows up to", "outbox.path")
 
 
 async def test_timings_that_cannot_keep_their_promise_are_refused_with_the_formula(tmp_path: Path) -> None:

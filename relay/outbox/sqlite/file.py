@@ -9,7 +9,7 @@ from typing import Literal
 import apsw
 
 from relay.errors import OutboxFull, RelayError, StoreError, Unavailable
-from relay.outbox.sqlite.schema import migrate
+from relay.outbox.sqlite.schema import fitting_version, migrate
 
 BUSY_MS = 5000
 """The checkpoint and the writer exclude each other for moments only; a wait this long is a fault."""
@@ -78,6 +78,25 @@ def open_for_reading(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     connection.set_busy_timeout(BUSY_MS)
     return connection
+
+
+def refuse_unfit(path: Path) -> None:
+    """Returns for a file the relay would start on, also one it is running on; nothing is made beside it.
+
+    Raises StoreError in the words of a start: another program's file, a newer release's, a damaged one.
+    """
+    with refused(path):
+        connection = apsw.Connection(_untouched(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        with contextlib.closing(connection):
+            connection.set_busy_timeout(BUSY_MS)
+            fitting_version(connection)
+
+
+def _untouched(path: Path) -> str:
+    """Whoever opens a file that keeps a log makes log and index, where they are missing, unless told not to."""
+    file = path.resolve()  # they lie beside the file, whatever name it is called by
+    has_log = all(file.with_name(file.name + end).exists() for end in ("-wal", "-shm"))
+    return f"{file.as_uri()}?{'readonly_shm=1' if has_log else 'immutable=1'}"
 
 
 def open_for_checkpoints(path: Path) -> apsw.Connection:

@@ -143,8 +143,8 @@ MIGRATIONS: tuple[str, ...] = (
 """Step n makes a file of version n one of version n + 1. A step once released is never edited."""
 
 
-def migrate(connection: apsw.Connection) -> None:
-    """Brings the file to the present version in one transaction. Raises StoreError for a file we must not touch."""
+def fitting_version(connection: apsw.Connection) -> int:
+    """The file's schema version, 0 of a new one. Raises StoreError for a file we must not touch."""
     version = _pragma(connection, "user_version")
     is_new = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").get is None
     if not is_new and _pragma(connection, "application_id") != APPLICATION_ID:
@@ -156,6 +156,12 @@ def migrate(connection: apsw.Connection) -> None:
             f"the outbox file has schema {version} and this release knows up to {len(MIGRATIONS)}: "
             "run the newer release that wrote it, or set outbox.path to a new file"
         )
+    return version
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Brings the file to the present version in one transaction. Raises StoreError as `fitting_version` does."""
+    version = fitting_version(connection)
     if version == len(MIGRATIONS):
         return
     with connection:
