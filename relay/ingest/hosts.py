@@ -32,7 +32,7 @@ class HostRule:
     def __init__(self, host: str, allowed_hosts: Iterable[str] = ()) -> None:
         self.origins: frozenset[str] = frozenset()
         """Foreign pages that are let through all the same."""
-        self._names = {host.lower(), *(name.lower() for name in allowed_hosts)}
+        self._names = {_unbracketed(name.lower()) for name in (host, *allowed_hosts)}
         self._any_address = host in {"0.0.0.0", "::", ""}  # noqa: S104 - asked about, not bound
         self._verdicts: dict[str, bool] = {}
 
@@ -93,6 +93,11 @@ def _name(host: str) -> str | None:
     except ValueError:
         return None
     return parts.hostname if parts.netloc == host and "@" not in host else None
+
+
+def _unbracketed(host: str) -> str:
+    """As `_name` has it, so that an IPv6 address without a port is meant with any, like a name."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _is_address(name: str) -> bool:

@@ -12,6 +12,7 @@ from relay.settings import patterns
 from relay.settings.endpoint import Endpoint
 from relay.settings.gateway import Gateway
 from relay.settings.generated_secret import USUAL_OUTBOX
+from relay.settings.hosts import Host
 from relay.settings.section import Section
 from relay.settings.upstream import Name, Source
 
@@ -31,7 +32,7 @@ class Server(Section):
 
     host: str = "127.0.0.1"
     port: Port = 8080
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[Host, ...] = ()
     """Further `Host` names besides the listener's own and loopback; behind a proxy, its public name."""
     max_event_bytes: int = Field(65_536, ge=1024, le=1_048_576)
     max_batch_bytes: int = Field(1_048_576, ge=1024, le=16_777_216)
@@ -49,7 +50,7 @@ class Operations(Section):
 
     host: str = "127.0.0.1"
     port: Port = 9180
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[Host, ...] = ()
 
 
 class Typing(Section):

@@ -4,7 +4,7 @@ from relay.errors import Rejected
 from relay.ingest import HostRule
 from tests.ingest.house import EVENT, House
 
-OWN = HostRule("127.0.0.1", ["relay.example", "Other.Example:8443"])
+OWN = HostRule("127.0.0.1", ["relay.example", "Other.Example:8443", "[2001:DB8::7]", "[2001:db8::8]:8443"])
 ANY = HostRule("0.0.0.0")
 
 
@@ -19,7 +19,7 @@ def status(rule: HostRule, **headers: str) -> int:
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "127.0.0.1:8080", "localhost:9000", "LOCALHOST", "[::1]:8080", "relay.example",
-     "relay.example:443", "other.example:8443"],
+     "relay.example:443", "other.example:8443", "[2001:db8::7]", "[2001:db8::7]:8080", "[2001:db8::8]:8443"],
 )  # fmt: skip
 def test_our_own_names_are_ours(host: str) -> None:
     assert status(OWN, Host=host) == 200
@@ -28,7 +28,7 @@ def test_our_own_names_are_ours(host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "other.example",
-     "other.example:1", "10.0.0.1", "", ":80", "relay.example:http", "a@127.0.0.1", "127.0.0.1/x", "[::1", "x y"],
+     "other.example:1", "[2001:db8::8]", "[2001:db8::8]:1", "10.0.0.1", "", ":80", "relay.example:http", "a@127.0.0.1", "127.0.0.1/x", "[::1", "x y"],
 )  # fmt: skip
 def test_a_rebound_name_is_not_ours(host: str) -> None:
     assert status(OWN, Host=host) == 403
