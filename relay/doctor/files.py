@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from relay.core.moments import Ms, UnixMs
+from relay.core.obstacle import remedy_of
 from relay.doctor.finding import Finding, fail, ok, warn
 from relay.errors import StoreError
 from relay.outbox.sqlite.file import refuse_unfit
@@ -78,8 +79,9 @@ def outbox(settings: Outbox, cwd: Path) -> Iterator[Finding]:
         free = shutil.disk_usage(path.parent).free
         head = _head(path) if path.exists() else None
     except OSError as why:
-        fix = "make its folder, or let the relay's user write there; outbox.path names it"
-        yield fail("outbox", f"{path}: {why.strerror}", fix)
+        yield fail(
+            "outbox", f"{path}: {why.strerror}", f"{remedy_of(why.errno)}, or set outbox.path elsewhere"
+        )
         return
     yield held(path, holder_of(path))
     if head is not None:

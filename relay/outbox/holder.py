@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Self
 
+from relay.core.obstacle import remedy_of
 from relay.errors import StoreError
 
 
@@ -29,9 +30,7 @@ class Hold:
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as why:
-            raise StoreError(
-                f"{lock} cannot be made ({why.strerror}): make its folder, or let this user write there"
-            ) from why
+            raise _unmade(lock, why) from why
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -40,9 +39,19 @@ class Hold:
             raise StoreError(
                 f"{path} is held by process {holder}: stop it, or set outbox.path to another file"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        except OSError as why:
+            os.close(descriptor)
+            raise _unmade(lock, why) from why
         return cls(descriptor)
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+
+def _unmade(lock: Path, why: OSError) -> StoreError:
+    return StoreError(
+        f"{lock} cannot be made ({why.strerror}): {remedy_of(why.errno)}, or set outbox.path elsewhere"
+    )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from relay.core.obstacle import remedy_of
 from relay.errors import SettingsError
 
 USUAL_OUTBOX = Path("typing-relay.db")
@@ -51,6 +52,6 @@ def ensure_webhook_secret(path: Path, *, random: Callable[[int], bytes] = secret
     except OSError as why:
         raise SettingsError(
             f"{path}: a place to keep the generated webhook secret is wanted, but: {why.strerror}; "
-            "make its folder writable, or set WEBHOOK_SECRET"
+            f"{remedy_of(why.errno)}, or set WEBHOOK_SECRET"
         ) from why
     return True

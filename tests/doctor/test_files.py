@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -143,6 +144,32 @@ def test_a_damaged_outbox_is_wrong(tmp_path: Path) -> None:
     os.truncate(tmp_path / "typing-relay.db", 2000)
     (found,) = failed(tmp_path)
     assert "is damaged" in found
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EACCES, "let the relay's user"),
+        (errno.EROFS, "mount it writable"),
+    ],
+)
+def test_the_remedy_of_an_outbox_that_cannot_be_is_of_what_is_in_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, word: str
+) -> None:
+    """It escaped until now: a full disk was to be mended by making its folder."""
+
+    def refuse(_: Path) -> float:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files, "fsync_ms", refuse)
+    (found,) = files.outbox(Outbox(), tmp_path)
+    assert os.strerror(number) in found.seen
+    assert (word in found.fix, "outbox.path" in found.fix, "make its folder" in found.fix) == (
+        True,
+        True,
+        False,
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -1,6 +1,7 @@
 """SQLite under the suite every store must pass, and what is its own: the file, its holder, its failures."""
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -23,6 +24,7 @@ from relay.core.indicator import Indicator
 from relay.core.terms import Terms
 from relay.errors import OutboxFull, StoreError, Unavailable
 from relay.outbox.rows import Selection
+from relay.outbox.sqlite.file import refused
 from relay.outbox.sqlite.ledger import Options
 from relay.outbox.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from relay.outbox.sqlite.store import SqliteStore
@@ -241,6 +243,29 @@ async def test_a_file_that_is_no_database_is_refused(disk: Disk) -> None:
 async def test_a_missing_folder_is_named_as_the_trouble(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="make its folder"):
         await Disk(tmp_path / "missing", inline=False).open()
+
+
+async def test_a_disk_too_full_for_the_holders_name_is_said_and_holds_nothing(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It escaped until now: the start ended with a traceback."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", refuse)
+        with pytest.raises(StoreError, match=r"No space left on device\): free some space"):
+            await disk.open()
+    await (await disk.open()).close(is_clean=True)
+
+
+def test_a_disk_that_fills_up_while_the_file_is_made_is_to_be_emptied(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StoreError, match="its disk is full: free some space"),
+        refused(tmp_path / "outbox.db"),
+    ):
+        raise apsw.FullError
 
 
 async def test_writes_that_wait_together_share_a_commit(disk: Disk) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import apsw
 
+from relay.core.obstacle import remedy_of
 from relay.errors import OutboxFull, RelayError, StoreError, Unavailable
 from relay.outbox.sqlite.schema import fitting_version, migrate
 
@@ -49,7 +50,7 @@ def refused(path: Path) -> Iterator[None]:
         yield
     except OSError as why:
         raise StoreError(
-            f"{path} cannot be made or opened ({why.strerror}): check its folder and owner"
+            f"{path} cannot be made or opened ({why.strerror}): {remedy_of(why.errno)}, or set outbox.path elsewhere"
         ) from why
     except apsw.NotADBError as why:
         raise StoreError(f"{path} is not an outbox file: set outbox.path to a file of our own") from why
@@ -57,6 +58,10 @@ def refused(path: Path) -> Iterator[None]:
         raise StoreError(
             f"{path} is damaged: check the disk, then restore it from a backup, or move it away with its -wal and "
             "begin a new one (`sqlite3 .recover` may still read what was in it)"
+        ) from why
+    except apsw.FullError as why:
+        raise StoreError(
+            f"{path} cannot grow, its disk is full: free some space there, or set outbox.path elsewhere"
         ) from why
     except apsw.Error as why:
         raise StoreError(
