@@ -71,7 +71,9 @@ class Keys:
         Raises ValueError, which never holds a secret.
         """
         self._secrets = tuple(Secret(hmac_signer(one)) if isinstance(one, str) else one for one in secrets)
-        if not 1 <= len(self._secrets) <= MOST_SECRETS:
+        if not self._secrets:
+            raise ValueError(f"no signing secret is given, 1 to {MOST_SECRETS} wanted: give one")
+        if len(self._secrets) > MOST_SECRETS:
             raise ValueError(
                 f"{len(self._secrets)} signing secrets given, 1 to {MOST_SECRETS} wanted: retire the oldest"
             )

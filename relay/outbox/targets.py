@@ -24,6 +24,12 @@ def targets_of(endpoints: Mapping[str, Endpoint]) -> dict[str, Target]:
 
 
 def _target(endpoint: Endpoint) -> Target:
+    if not endpoint.secrets and endpoint.generated_secret_path is not None:
+        raise ValueError(
+            f"secrets: none is given, and {endpoint.generated_secret_path}, which holds the one the relay made, is "
+            "missing or empty: put it back, or delete what is left of it and restart for a new one, which the "
+            "tracker must be given"
+        )
     try:
         keys = keys_of(endpoint.secrets)
     except ValueError as why:

@@ -173,6 +173,14 @@ def test_one_to_five_secrets_are_held(count: int) -> None:
         Keys([SECRET] * count)
 
 
+def test_of_no_secret_none_is_to_be_retired() -> None:
+    """It escaped until now: zero and six had one remedy, to retire the oldest."""
+    with pytest.raises(ValueError, match="give one"):
+        Keys([])
+    with pytest.raises(ValueError, match="retire the oldest"):
+        Keys([SECRET] * 6)
+
+
 def test_keys_do_not_print_their_secrets() -> None:
     assert "Mf" not in repr(Keys([SECRET]))
     assert "Mf" not in repr(Secret(hmac_signer(SECRET)))

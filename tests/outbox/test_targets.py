@@ -31,6 +31,16 @@ def test_what_an_endpoint_says_is_what_its_target_does(tmp_path: Path) -> None:
     assert target.concurrency == 3
 
 
+def test_a_secret_the_relay_made_and_no_longer_finds_is_named_by_its_file(tmp_path: Path) -> None:
+    lost = endpoint(secrets=[], generated_secret_path=tmp_path / "relay.db.secret")
+    with pytest.raises(
+        SettingsError, match=r"^endpoints\.lost\.secrets: .*relay\.db\.secret.* is missing"
+    ) as caught:
+        targets_of({"lost": lost})
+    assert "put it back" in str(caught.value)
+    assert "retire" not in str(caught.value)
+
+
 def test_every_endpoint_that_cannot_be_used_is_named_with_the_setting_to_mend(tmp_path: Path) -> None:
     broken = {
         "one": endpoint(secrets=["whsec_canary"]),

@@ -89,6 +89,17 @@ async def test_a_file_that_is_wrong_keeps_the_old_settings_and_says_so(town: Tow
         assert (ready["status"], ready["configGeneration"]) == ("ready", 1)
 
 
+async def test_a_made_secret_that_is_gone_refuses_the_reload_by_its_file(town: Town) -> None:
+    del town.environ["WEBHOOK_SECRET"]
+    async with town.relay(BRISK) as relay:
+        (town.home / "typing-relay.db.secret").unlink()
+        reply = await reload(town, relay.operations)
+        assert (reply.status, reply.value["title"]) == (422, "Not taken over")
+        assert "typing-relay.db.secret" in reply.value["detail"]
+        assert "put it back" in reply.value["detail"]
+        assert not (town.home / "typing-relay.db.secret").exists()
+
+
 async def test_what_was_posted_before_a_reload_is_still_a_duplicate_after_it(town: Town) -> None:
     write(town)
     async with town.relay(BRISK, RELAY_CONFIG="relay.toml") as relay:
