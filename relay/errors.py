@@ -6,7 +6,8 @@
     │   └── TooSoon        the session's interval has not passed: wait `wait_ms`
     ├── Unavailable        ours, for now: answer 503 with Retry-After, the caller may repeat
     │   └── OutboxFull     an engagement event could not be recorded for lack of room
-    └── StoreError         the outbox file cannot be used at all (held by another, newer schema, corrupt)
+    └── StoreError         the outbox file cannot be used at all (newer schema, corrupt)
+        └── HeldError      another process, `holder`, has it: one that soon ends may be waited for
 
 An expected answer of a platform or a receiver is never raised: it is a value (`relay.core.outcome`).
 Messages say what was seen, what was wanted and what to do; they never repeat an input's value.
@@ -73,3 +74,11 @@ class OutboxFull(Unavailable):
 
 class StoreError(RelayError):
     """The outbox's file cannot be opened or written; the message names the file and the remedy."""
+
+
+class HeldError(StoreError):
+    """Another process holds the outbox's file: `holder` is its id as it wrote it down, or `unknown`."""
+
+    def __init__(self, detail: str, *, holder: str) -> None:
+        super().__init__(detail)
+        self.holder = holder

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,19 @@ import click
 
 from relay.cli.common import config_option, ending_well, json_option, print_json, run_loop, settings_in_force
 from relay.core.indicator import Indicator
-from relay.errors import TooSoon
+from relay.errors import HeldError, StoreError, TooSoon
 
 if TYPE_CHECKING:
+    from relay.broadcaster import TypingBroadcaster
     from relay.settings.models import Settings
 
 CALLBACK_S = 5.0
 """How long the command waits for its tracker; what is pending then leaves at the next run."""
+
+TURN_S = 8.0
+"""How long it waits for another run to end: one that shows its indicator and waits for its tracker as long as it may."""
+
+LOOK_S = 0.05
 
 
 @click.command()
@@ -39,7 +46,7 @@ def broadcast(
 
     Same environment names as `serve`; SESSION and GUEST default to TEST_SESSION_ID and TEST_GUEST_ID. It keeps an
     outbox file of its own beside the relay's, so it may run while the relay does; it does not know the relay's
-    interval for that session, nor share its budget.
+    interval for that session, nor share its budget. Of several runs at once each waits for its turn, a few seconds.
     """
     if not session or not guest:
         raise click.UsageError(
@@ -60,7 +67,8 @@ async def _broadcast(
     logs.setup(
         "error", settings.logging.log_ids
     )  # a refusal is the command's own answer: it is not logged, too
-    async with TypingBroadcaster(settings=settings) as broadcaster:
+    async with AsyncExitStack() as stack:
+        broadcaster = await entered(TypingBroadcaster(settings=settings), stack, within_s=TURN_S)
         try:
             result = await broadcaster.broadcast_typing(session, guest, kind, duration_ms)
         except TooSoon as why:  # a run a moment ago may have spoken: nobody wants to be told to type it again
@@ -80,3 +88,21 @@ async def _broadcast(
         click.echo(f"shown in {result.latency_ms} ms (status {result.status}, audit {result.audit_id})")
         if pending:
             click.echo(f"{pending} callback(s) still pending: they leave at the next run", err=True)
+
+
+async def entered(
+    broadcaster: "TypingBroadcaster", stack: AsyncExitStack, *, within_s: float
+) -> "TypingBroadcaster":
+    """The broadcaster once its outbox's file is free; `stack` leaves it. Raises StoreError where it is not in time."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within_s
+    while True:
+        try:
+            return await stack.enter_async_context(broadcaster)
+        except HeldError as why:
+            if loop.time() >= until:
+                raise StoreError(
+                    f"another run (process {why.holder}) did not end within {within_s:g} s, and nothing was shown: "
+                    "run it again"
+                ) from None
+        await asyncio.sleep(LOOK_S)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from relay.core.obstacle import remedy_of
-from relay.errors import StoreError
+from relay.errors import HeldError, StoreError
 
 
 class Hold:
@@ -24,7 +24,7 @@ class Hold:
 
     @classmethod
     def take(cls, path: Path) -> Self:
-        """Raises StoreError naming the holder, or saying why the lock file cannot be made."""
+        """Raises HeldError naming the holder, StoreError saying why the lock file cannot be made."""
         held = path.resolve()  # two names of one file are one hold, as SQLite follows links too
         lock = held.with_name(held.name + ".lock")
         try:
@@ -36,8 +36,9 @@ class Hold:
         except OSError:
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
-            raise StoreError(
-                f"{path} is held by process {holder}: stop it, or set outbox.path to another file"
+            raise HeldError(
+                f"{path} is held by process {holder}: stop it, or set outbox.path to another file",
+                holder=holder,
             ) from None
         try:
             os.ftruncate(descriptor, 0)

@@ -1,11 +1,13 @@
 """The other commands, as somebody at a terminal runs them."""
 
+import asyncio
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from relay import wire
+from relay.outbox.holder import Hold
 from relay.sandbox.chaos import Forced
 from tests.whole.process import run, until
 from tests.whole.test_refusing_to_start import COMPLETE
@@ -35,6 +37,23 @@ async def test_broadcast_may_run_beside_the_relay(town: Town) -> None:
         ran = await run(town.home, town.environ, "broadcast", session_id(), GUEST)
         assert ran.code == 0, ran
         await town.type(relay, 2)
+
+
+async def test_broadcasts_run_at_once_take_turns(town: Town) -> None:
+    """The second was told to stop the first, or to set outbox.path to another file."""
+    runs = [run(town.home, town.environ, "broadcast", session_id(number), GUEST) for number in (1, 2)]
+    assert [ran.code for ran in await asyncio.gather(*runs)] == [0, 0]
+    assert [town.told(number) for number in (1, 2)] == [["typing"], ["typing"]]
+
+
+async def test_broadcast_waits_for_one_that_is_about_to_end(town: Town) -> None:
+    hold = Hold.take(town.home / "typing-relay.broadcast.db")
+    command = asyncio.create_task(run(town.home, town.environ, "broadcast", session_id(), GUEST))
+    await asyncio.sleep(3)
+    assert not command.done()
+    hold.release()
+    ran = await command
+    assert (ran.code, town.told()) == (0, ["typing"]), ran
 
 
 @pytest.mark.parametrize(
