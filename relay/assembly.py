@@ -10,7 +10,7 @@ The server (`relay.app`) puts listeners before it; the in-process broadcaster (`
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -134,7 +134,7 @@ class Assembly:
             settings.audit,
             wall=wall,
             inline=inline,
-            listener=_listener(metrics),
+            listener=_listener(metrics, settings.endpoints),
         )
         try:
             await outbox.close_open_sessions()
@@ -231,8 +231,11 @@ def _first_send_at(last_alive: UnixMs | None, world: Surroundings, settings: Set
     return world.now() - ago_ms + max(one.restart_ms for one in timings)
 
 
-def _listener(metrics: Metrics) -> Listener:
+def _listener(metrics: Metrics, endpoints: Iterable[str]) -> Listener:
     rows, seconds = metrics.histogram(COMMIT_ROWS), metrics.histogram(COMMIT_SECONDS)
+    for name in endpoints:
+        metrics.expect(ATTEMPTS, name)
+        metrics.counter(LANE_FAULTS, name)
 
     def attempted(endpoint: str, outcome: str, latency_ms: Ms) -> None:
         metrics.counter(ATTEMPTS, endpoint, outcome).value += 1

@@ -59,10 +59,18 @@ class Metrics:
         self._watched: dict[Series, Callable[[], Mapping[Labels, float]]] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Families(self._families))
+        for one in series:
+            if isinstance(one, Counter) and len(one.labels) == 1:
+                self.expect(one)
 
     def counter(self, series: Counter, *labels: str) -> Tally:
         """The one tally of these label values; keep it."""
         return self._tally(series, labels)
+
+    def expect(self, series: Counter, *labels: str) -> None:
+        """Shows, at 0, each known value of the last label after these of the others: what may happen, before it does."""
+        for value in series.known:
+            self.counter(series, *labels, value)
 
     def gauge(self, series: Gauge, *labels: str) -> Tally:
         """The one tally of these label values; keep it."""

@@ -36,6 +36,9 @@ class Observer:
         self._verdicts = {verdict: metrics.counter(VERDICTS, verdict.value) for verdict in Verdict}
         self._lag = metrics.gauge(TICK_LAG)
         self._sampled = Sampled()
+        for name in self.by_gateway:
+            metrics.counter(TOO_MANY, name)
+            metrics.expect(DROPPED, name)
         metrics.watch(COALESCING_RATIO, lambda: {(): self.coalescing})
         metrics.watch(
             DISPLAY_RATE, lambda: {(k,): tally.display_rate for k, tally in self.by_gateway.items()}

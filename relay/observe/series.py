@@ -4,7 +4,9 @@ A label's values come from enumerations and the operator's own names, never from
 bounded by the configuration, whatever is posted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from relay.core.delivery import Failure, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +18,14 @@ class Series:
     labels: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
 class Counter(Series):
-    """Only ever grows."""
+    """Only ever grows. `known` are the values of the last label where they are few and known: shown from the start, at 0.
+
+    `increase()` sees nothing in a series that begins with its first event, and a misspelt alert looks like a quiet one.
+    """
+
+    known: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Gauge(Series):
@@ -40,6 +48,11 @@ _COMMIT_BOUNDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128
 _BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Rows."""
 
+_REFUSALS = (
+    "malformed", "unauthorised", "forbidden", "no_such_path", "method", "slow", "not_active", "too_large", "media_type",
+    "invalid", "no_websocket", "too_many", "platform", "unavailable", "other",
+)  # fmt: skip
+
 EVENTS = Counter(
     "relay_events",
     "activity events by what became of them: accepted, duplicate, stale",
@@ -50,6 +63,7 @@ REFUSED_REQUESTS = Counter(
     "relay_refused_requests",
     "requests answered with a problem, and none of their events applied",
     ("reason",),
+    known=_REFUSALS,
 )
 IGNORED_WEBHOOKS = Counter(
     "relay_ignored_webhooks", "webhooks of a source's platform that say nothing about typing", ("source",)
@@ -85,7 +99,10 @@ LIMITER_HEADROOM = Gauge(
     "relay_limiter_headroom_ratio", "what is left of the platform's budget", ("gateway",)
 )
 DROPPED = Counter(
-    "relay_dropped_indicators", "indicators given up before they were sent", ("gateway", "reason")
+    "relay_dropped_indicators",
+    "indicators given up before they were sent",
+    ("gateway", "reason"),
+    known=("breaker_open", "muted"),
 )
 
 SESSIONS = Gauge("relay_sessions", "sessions alive by what they show", ("state",))
@@ -94,7 +111,10 @@ LOOP_LAG = Gauge("relay_loop_lag_seconds", "how late the event loop runs what is
 
 CONFIG_GENERATION = Gauge("relay_config_generation", "how many settings this process has run with, from 1")
 CONFIG_RELOADS = Counter(
-    "relay_config_reloads", "times the settings were read again: taken, unchanged, refused", ("outcome",)
+    "relay_config_reloads",
+    "times the settings were read again: taken, unchanged, refused",
+    ("outcome",),
+    known=("taken", "unchanged", "refused"),
 )
 
 OUTBOX_DELIVERIES = Gauge("relay_outbox_deliveries", "deliveries kept, by state", ("state",))
@@ -107,7 +127,12 @@ DELIVERIES_SHED = Counter(
     "given up for want of room: ephemeral ones as expired, those past an endpoint's share as cancelled",
 )
 OUTBOX_OLDEST = Gauge("relay_outbox_oldest_pending_seconds", "age of the oldest delivery not yet made")
-ATTEMPTS = Counter("relay_delivery_attempts", "attempts to deliver by outcome", ("endpoint", "outcome"))
+ATTEMPTS = Counter(
+    "relay_delivery_attempts",
+    "attempts to deliver by outcome",
+    ("endpoint", "outcome"),
+    known=(State.DELIVERED.value, *(one.value for one in Failure)),
+)
 ATTEMPT_SECONDS = Histogram(
     "relay_delivery_attempt_seconds", "duration of an attempt", ("endpoint",), bounds=_INDICATOR_BOUNDS
 )
@@ -129,7 +154,12 @@ LANE_FAULTS = Counter(
 )
 COMMIT_ROWS = Histogram("relay_outbox_commit_rows", "rows written by one commit", bounds=_BATCH_BOUNDS)
 COMMIT_SECONDS = Histogram("relay_outbox_commit_seconds", "duration of one commit", bounds=_COMMIT_BOUNDS)
-NOT_RECORDED = Counter("relay_outbox_refused", "engagement events that could not be recorded", ("reason",))
+NOT_RECORDED = Counter(
+    "relay_outbox_refused",
+    "engagement events that could not be recorded",
+    ("reason",),
+    known=("queue_full", "rows_full", "bytes_full", "disk_full", "write_failed"),
+)
 
 SERIES: tuple[Series, ...] = (
     EVENTS, VERDICTS, REFUSED_REQUESTS, IGNORED_WEBHOOKS, PARSE_ERRORS, UNREAD_CONNECTIONS,

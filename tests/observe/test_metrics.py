@@ -3,18 +3,24 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from relay.gateway.port import Hold
+from relay.ingest.counts import count_refusal
 from relay.observe.metrics import Metrics
 from relay.observe.series import (
     BROADCASTS,
     COMMIT_SECONDS,
+    DROPPED,
     EVENTS,
     LOOP_LAG,
+    NOT_RECORDED,
+    REFUSED_REQUESTS,
     SERIES,
     SESSIONS,
     Counter,
     Gauge,
     Histogram,
 )
+from relay.outbox.sqlite.room import Limit
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -94,3 +100,33 @@ def test_an_untouched_relay_can_be_scraped() -> None:
     content_type, text = Metrics().render()
     assert content_type.startswith("text/plain")
     assert b"# HELP relay_events_total" in text
+
+
+def test_what_is_known_to_be_possible_is_shown_before_it_happens() -> None:
+    """`increase()` over a series that began with its first event is 0: the first burst fired no alert."""
+    metrics = Metrics()
+    assert samples(metrics)["relay_outbox_refused_total[('reason', 'disk_full')]"] == 0
+    assert not any(name.startswith("relay_dropped_indicators_total") for name in samples(metrics))
+    metrics.expect(DROPPED, "guest")
+    shown = [name for name in samples(metrics) if name.startswith("relay_dropped_indicators_total")]
+    assert len(shown) == len(DROPPED.known)
+
+
+def test_expecting_what_has_happened_already_forgets_nothing_of_it() -> None:
+    metrics = Metrics()
+    metrics.counter(DROPPED, "guest", "muted").value += 1
+    metrics.expect(DROPPED, "guest")
+    assert metrics.counter(DROPPED, "guest", "muted").value == 1
+
+
+def test_every_status_a_request_can_be_refused_with_is_counted_under_a_known_reason() -> None:
+    metrics = Metrics()
+    for status in range(400, 600):
+        count_refusal(metrics, status)
+    counted = {name for name, value in samples(metrics).items() if value and "refused_requests" in name}
+    assert counted == {f"relay_refused_requests_total[('reason', '{one}')]" for one in REFUSED_REQUESTS.known}
+
+
+def test_the_reasons_that_other_rooms_name_are_known_here() -> None:
+    assert {limit.value for limit in Limit} <= set(NOT_RECORDED.known)
+    assert Hold.CIRCUIT_OPEN.value in DROPPED.known

@@ -1,10 +1,12 @@
 """What the operator can see of a relay at work, and what nobody may ask it."""
 
+import re
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay import wire
 from relay.sandbox.chaos import Forced
-from tests.whole.process import until
+from tests.whole.process import ROOT, until
 from tests.whole.town import GUEST, Town, event, session_id
 
 SERIES = {
@@ -27,6 +29,30 @@ SERIES = {
     "relay_outbox_commit_seconds",
 }
 """What an operator is promised to find, whatever else there is."""
+
+
+RUN_BOOK = (ROOT / "deploy" / "README.md").read_text()
+ALERTED_ON = {
+    "relay_outbox_refused_total",
+    "relay_platform_429_total",
+    "relay_dropped_indicators_total",
+    "relay_config_reloads_total",
+    "relay_lane_faults_total",
+    "relay_refused_requests_total",
+    "relay_delivery_attempts_total",
+}
+"""Counters whose first event is worth an alert."""
+
+
+async def test_every_series_the_run_book_names_is_there_before_anything_has_happened(town: Town) -> None:
+    """Some began with their first event: no alert saw that one, and a misspelt name looked like a quiet one."""
+    named = set(re.findall(r"`(relay_[a-z0-9_]+)`", RUN_BOOK))
+    assert len(named) > 10
+    async with town.relay() as relay:
+        text = (await town.look(relay, "/metrics")).body.decode()
+    samples = {s.name: s for family in text_string_to_metric_families(text) for s in family.samples}
+    assert named | ALERTED_ON <= samples.keys()
+    assert [samples[name].value for name in sorted(ALERTED_ON)] == [0] * len(ALERTED_ON)
 
 
 async def test_the_operators_doors_tell_of_a_typing_session(town: Town) -> None:
