@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from relay import wire
+from relay.cli.addressing import DEFAULT, VARIABLE, default_url
 from relay.cli.common import CANNOT, NO, fail, print_json
 
 TIMEOUT_S = 10.0
@@ -19,9 +20,10 @@ WANTED = "wanted is http://HOST:PORT of a relay's operations listener, as `serve
 
 operations_option = click.option(
     "--operations",
-    default="http://127.0.0.1:9180",
-    show_default=True,
-    envvar="RELAY_OPERATIONS_URL",
+    default=default_url,
+    show_default=DEFAULT,
+    envvar=VARIABLE,
+    show_envvar=True,
     help="Where the running relay's operations listener is.",
 )
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from relay.cli.addressing import DEFAULT, VARIABLE, default_url
 from relay.cli.common import (
     CANNOT,
     NO,
@@ -74,7 +75,14 @@ def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
 
 
 @click.command()
-@click.option("--url", default="http://127.0.0.1:9180/readyz", show_default=True)
+@click.option(
+    "--url",
+    default=default_url,
+    show_default=DEFAULT,
+    envvar=VARIABLE,
+    show_envvar=True,
+    help="Where its operations listener is; /readyz is asked unless a path is given.",
+)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -89,7 +97,7 @@ def healthcheck(url: str, timeout_s: float) -> None:
     try:
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-        connection.request("GET", parts.path or "/readyz")
+        connection.request("GET", parts.path if parts.path not in ("", "/") else "/readyz")
         status = connection.getresponse().status
     except ValueError:
         fail("--url: wanted http://HOST:PORT/readyz", code=CANNOT)
