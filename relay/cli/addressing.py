@@ -1,14 +1,62 @@
-"""Where the running relay's operations listener is, as far as the environment tells; no settings are read for it."""
+"""Where the running relay's operations listener is: what was said of it, or what the environment tells.
+
+No settings are read for it: `healthcheck` must stay light.
+"""
 
 import os
 from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import click
+from click.core import ParameterSource
 
 VARIABLE = "RELAY_OPERATIONS_URL"
 DEFAULT = "http://127.0.0.1:9180, or as RELAY_OPERATIONS__HOST and RELAY_OPERATIONS__PORT say"
 """What --help says of `default_url`."""
 
+WANTED = "wanted is http://HOST:PORT of a relay's operations listener, as `serve` prints it after operations="
+FROM_PARTS = "RELAY_OPERATIONS__HOST and RELAY_OPERATIONS__PORT make none"
+
 _HOST, _PORT = "127.0.0.1", "9180"
+
+
+class Address(NamedTuple):
+    """A listener that can be asked. `path` is empty where none was said."""
+
+    host: str
+    port: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        """As a person may see it: whatever else the URL held may be a secret."""
+        return _url(self.host, str(self.port))
+
+
+def an_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+    """Click's callback for an option that takes one."""
+    try:
+        return address_of(value)
+    except ValueError:
+        is_made = ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT
+        words = f"{FROM_PARTS}; {WANTED}" if is_made else WANTED
+        raise click.BadParameter(words, ctx, param) from None
+
+
+def address_of(url: str) -> Address:
+    """Raises ValueError for what is no http://HOST:PORT; user-info, query and fragment are left out."""
+    parts = urlsplit(url)
+    host, port = parts.hostname, parts.port
+    if parts.scheme != "http" or not host or not port or not host.isprintable() or " " in host:
+        raise ValueError(WANTED)
+    return Address(host, port, parts.path.rstrip("/"))
+
+
+def unanswered(address: Address, why: Exception, option: str) -> str:
+    """What is said where nothing answers at `address`, which `option` tells."""
+    seen = getattr(why, "strerror", None) or type(why).__name__
+    return f"no answer at {address}: {seen}; is the relay running, and is this its operations listener? {option} says where"
 
 
 def default_url() -> str:
@@ -19,7 +67,10 @@ def default_url() -> str:
 def url_from(environ: Mapping[str, str]) -> str:
     """As `serve` with this environment would listen; `environ` may say what is no address at all."""
     host = _reachable(environ.get("RELAY_OPERATIONS__HOST", "").strip() or _HOST)
-    port = environ.get("RELAY_OPERATIONS__PORT", "").strip() or _PORT
+    return _url(host, environ.get("RELAY_OPERATIONS__PORT", "").strip() or _PORT)
+
+
+def _url(host: str, port: str) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -4,19 +4,17 @@ import http.client
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import click
 
 from relay import wire
-from relay.cli.addressing import DEFAULT, VARIABLE, default_url
+from relay.cli.addressing import DEFAULT, VARIABLE, WANTED, Address, an_address, default_url, unanswered
 from relay.cli.common import CANNOT, NO, fail, print_json
 
 TIMEOUT_S = 10.0
 PART_BYTES = 65_536
 
 ELSEWHERE = "what answers there is no operations listener, the relay's public one perhaps"
-WANTED = "wanted is http://HOST:PORT of a relay's operations listener, as `serve` prints it after operations="
 
 operations_option = click.option(
     "--operations",
@@ -24,12 +22,13 @@ operations_option = click.option(
     show_default=DEFAULT,
     envvar=VARIABLE,
     show_envvar=True,
+    callback=an_address,
     help="Where the running relay's operations listener is.",
 )
 
 
 def asked(
-    operations: str, method: str, path: str, body: wire.Json = None, *, timeout_s: float = TIMEOUT_S
+    operations: Address, method: str, path: str, body: wire.Json = None, *, timeout_s: float = TIMEOUT_S
 ) -> Any:  # Any: JSON
     """The relay's answer; anything but a success ends the command with the relay's own words."""
     with _asking(operations, timeout_s) as connection:
@@ -40,7 +39,7 @@ def asked(
         return wire.loads(response.read())
 
 
-def parts_of(operations: str, path: str) -> Iterator[bytes]:
+def parts_of(operations: Address, path: str) -> Iterator[bytes]:
     """An NDJSON answer as it comes; what goes wrong ends the command, also half-way: nothing is cut off in silence."""
     with _asking(operations, TIMEOUT_S) as connection:
         connection.request("GET", path, headers={"Accept": "application/x-ndjson"})
@@ -52,17 +51,17 @@ def parts_of(operations: str, path: str) -> Iterator[bytes]:
 
 
 @contextmanager
-def _asking(operations: str, timeout_s: float) -> Iterator[http.client.HTTPConnection]:
+def _asking(operations: Address, timeout_s: float) -> Iterator[http.client.HTTPConnection]:
     """Until it is closed; no relay there, or none that speaks HTTP and JSON, ends the command."""
     try:
-        parts = urlsplit(operations)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-        with closing(connection):
+        with closing(
+            http.client.HTTPConnection(operations.host, operations.port, timeout=timeout_s)
+        ) as connection:
             yield connection
-    except ValueError:
-        fail(f"--operations: {WANTED}", code=CANNOT)
-    except (OSError, http.client.HTTPException) as why:
-        fail(f"no answer from the relay: {getattr(why, 'strerror', None) or type(why).__name__}", code=NO)
+    except (OSError, http.client.HTTPException, UnicodeError) as why:
+        fail(unanswered(operations, why, "--operations"), code=CANNOT)
+    except wire.NotJson:
+        fail(f"--operations: {ELSEWHERE}; {WANTED}", code=CANNOT)
 
 
 def _end_with(response: http.client.HTTPResponse, connection: http.client.HTTPConnection) -> NoReturn:

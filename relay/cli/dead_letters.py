@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from relay import wire
+from relay.cli.addressing import Address
 from relay.cli.asking import asked, operations_option, print_rows
 from relay.cli.common import CANNOT, NO, fail, json_option, print_json
 
@@ -42,7 +43,7 @@ def dlq_group() -> None:
 @click.option("--limit", default=100, show_default=True)
 @operations_option
 @json_option
-def list_(state: str, endpoint: str | None, limit: int, operations: str, *, as_json: bool) -> None:
+def list_(state: str, endpoint: str | None, limit: int, operations: Address, *, as_json: bool) -> None:
     """List deliveries, newest first. Exhausted ones, unless --state says another."""
     query = {"state": state, "limit": str(limit)} | ({"endpoint": endpoint} if endpoint else {})
     told = asked(operations, "GET", f"/v1/deliveries?{urlencode(query)}")
@@ -53,7 +54,7 @@ def list_(state: str, endpoint: str | None, limit: int, operations: str, *, as_j
 @click.argument("delivery_id", type=click.IntRange(1))
 @operations_option
 @json_option
-def show(delivery_id: int, operations: str, *, as_json: bool) -> None:
+def show(delivery_id: int, operations: Address, *, as_json: bool) -> None:
     """Show one delivery: its event, its attempts, what happens next."""
     told = asked(operations, "GET", f"/v1/deliveries/{delivery_id}")
     if as_json:
@@ -73,7 +74,7 @@ def show(delivery_id: int, operations: str, *, as_json: bool) -> None:
 @click.option("--limit", default=100, show_default=True)
 @operations_option
 @json_option
-def attempts(endpoint: str, since: str | None, limit: int, operations: str, *, as_json: bool) -> None:
+def attempts(endpoint: str, since: str | None, limit: int, operations: Address, *, as_json: bool) -> None:
     """List attempts at an ENDPOINT. Those of its newest deliveries come first."""
     query = {"endpoint": endpoint, "limit": str(limit)} | ({"since": since} if since else {})
     told = asked(operations, "GET", f"/v1/attempts?{urlencode(query)}")
@@ -89,7 +90,7 @@ def attempts(endpoint: str, since: str | None, limit: int, operations: str, *, a
 @json_option
 def replay(
     delivery_ids: tuple[int, ...],
-    operations: str,
+    operations: Address,
     *,
     dry_run: bool,
     yes: bool,
@@ -120,7 +121,7 @@ def replay(
 def purge(
     session: str | None,
     gateway: str | None,
-    operations: str,
+    operations: Address,
     *,
     dry_run: bool,
     yes: bool,
@@ -142,7 +143,7 @@ def purge(
 
 
 def _by_filter(
-    operations: str, deed: str, narrowed: dict[str, str], *, dry_run: bool, is_sure: bool
+    operations: Address, deed: str, narrowed: dict[str, str], *, dry_run: bool, is_sure: bool
 ) -> dict[str, Any]:  # Any: JSON
     path = f"/v1/deliveries/{deed}"
     found: dict[str, Any] = asked(operations, "POST", path, narrowed | {"dryRun": True}, timeout_s=LONG_S)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import click
 
+from relay.cli.addressing import Address
 from relay.cli.asking import asked, operations_option, print_rows
 from relay.cli.common import NO, json_option, print_json
 
@@ -26,7 +27,7 @@ def endpoints_group() -> None:
 @endpoints_group.command("list")
 @operations_option
 @json_option
-def list_endpoints(operations: str, *, as_json: bool) -> None:
+def list_endpoints(operations: Address, *, as_json: bool) -> None:
     """List every endpoint: its state, what waits for it, and why.
 
     Its circuit, too, where that is not closed; and where its last attempts failed, how many and how, and what succeeded last.
@@ -39,7 +40,7 @@ def list_endpoints(operations: str, *, as_json: bool) -> None:
 @click.argument("name")
 @operations_option
 @json_option
-def pause(name: str, operations: str, *, as_json: bool) -> None:
+def pause(name: str, operations: Address, *, as_json: bool) -> None:
     """Send an endpoint nothing until it is resumed. What is recorded for it waits, over restarts too."""
     told = asked(operations, "POST", _path(name, "pause"))
     _say(told, "paused" if told["paused"] else f"it was {told['state']} already", as_json=as_json)
@@ -49,7 +50,7 @@ def pause(name: str, operations: str, *, as_json: bool) -> None:
 @click.argument("name")
 @operations_option
 @json_option
-def resume(name: str, operations: str, *, as_json: bool) -> None:
+def resume(name: str, operations: Address, *, as_json: bool) -> None:
     """Say that an endpoint is mended: what waits is due now.
 
     Whatever its state, and whenever its next attempts were to be. One that was paused or disabled is taken back; one whose
@@ -64,7 +65,7 @@ def resume(name: str, operations: str, *, as_json: bool) -> None:
 @click.argument("name")
 @operations_option
 @json_option
-def test(name: str, operations: str, *, as_json: bool) -> None:
+def test(name: str, operations: Address, *, as_json: bool) -> None:
     """Send an endpoint a signed event, now, and tell what came of it.
 
     The event is of type endpoint.test. It goes out whatever the endpoint's state, is recorded nowhere and counts for nothing. Exit code 1: it did not succeed.

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import click
 
+from relay.cli.addressing import Address
 from relay.cli.asking import asked, operations_option, parts_of, print_rows
 from relay.cli.common import NO, json_option
 
@@ -16,7 +17,7 @@ UNKNOWN = "unknown_event"
 @click.option("--endpoint", help="Only at this one.")
 @operations_option
 @json_option
-def why(event_id: str, endpoint: str | None, operations: str, *, as_json: bool) -> None:
+def why(event_id: str, endpoint: str | None, operations: Address, *, as_json: bool) -> None:
     """Say why an event was delivered to each endpoint, or was not. EVENT_ID is its webhook-id.
 
     Exit code 1 where no such event is kept.
@@ -36,7 +37,7 @@ def why(event_id: str, endpoint: str | None, operations: str, *, as_json: bool) 
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--all", "is_all", is_flag=True, help="All there is, instead of --limit.")
 @operations_option
-def audit(session: str | None, since: str | None, limit: int, operations: str, *, is_all: bool) -> None:
+def audit(session: str | None, since: str | None, limit: int, operations: Address, *, is_all: bool) -> None:
     """Print broadcast attempts, newest first, as NDJSON. That is one JSON value a line."""
     query = {"session": session, "since": since, "limit": None if is_all else str(limit)}
     given = urlencode({name: value for name, value in query.items() if value is not None})

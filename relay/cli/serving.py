@@ -3,13 +3,11 @@
 import http.client
 import signal
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
-from relay.cli.addressing import DEFAULT, VARIABLE, default_url
+from relay.cli.addressing import DEFAULT, VARIABLE, Address, an_address, default_url, unanswered
 from relay.cli.common import (
-    CANNOT,
     NO,
     a_number,
     chaos_option,
@@ -81,6 +79,7 @@ def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
     show_default=DEFAULT,
     envvar=VARIABLE,
     show_envvar=True,
+    callback=an_address,
     help="Where its operations listener is; /readyz is asked unless a path is given.",
 )
 @click.option(
@@ -92,16 +91,16 @@ def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
     show_default=True,
     help="Seconds.",
 )
-def healthcheck(url: str, timeout_s: float) -> None:
-    """Exit 0 if the relay on this machine is ready, 1 if not. For containers."""
+def healthcheck(url: Address, timeout_s: float) -> None:
+    """Exit 0 if the relay on this machine is ready, 1 if not. For containers.
+
+    One that does not answer is not ready.
+    """
     try:
-        parts = urlsplit(url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-        connection.request("GET", parts.path if parts.path not in ("", "/") else "/readyz")
+        connection = http.client.HTTPConnection(url.host, url.port, timeout=timeout_s)
+        connection.request("GET", url.path or "/readyz")
         status = connection.getresponse().status
-    except ValueError:
-        fail("--url: wanted http://HOST:PORT/readyz", code=CANNOT)
-    except (OSError, http.client.HTTPException) as why:
-        fail(f"no answer: {getattr(why, 'strerror', None) or type(why).__name__}", code=NO)
+    except (OSError, http.client.HTTPException, UnicodeError) as why:
+        fail(unanswered(url, why, "--url"), code=NO)
     if status != 200:
         fail(f"not ready: it answered {status}", code=NO)

@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from relay.cli.addressing import url_from
+from relay.cli import main
+from relay.cli.addressing import Address, address_of, url_from
 from tests.operate.house import house_at
 from tests.whole.process import Ran, run
 
@@ -68,3 +70,81 @@ async def test_the_help_says_which_variables_tell_where(tmp_path: Path, words: t
     told = " ".join(ran.out.split())
     assert "env var: RELAY_OPERATIONS_URL" in told
     assert "http://127.0.0.1:9180, or as RELAY_OPERATIONS__HOST and RELAY_OPERATIONS__PORT say" in told
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "shown"),
+    [
+        ("http://127.0.0.1:9180", Address("127.0.0.1", 9180), "http://127.0.0.1:9180"),
+        ("HTTP://Relay.example:80/", Address("relay.example", 80), "http://relay.example:80"),
+        ("http://[::1]:9180/readyz", Address("::1", 9180, "/readyz"), "http://[::1]:9180"),
+        ("http://me:canary@localhost:1/a?b=canary", Address("localhost", 1, "/a"), "http://localhost:1"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_secret(url: str, address: Address, shown: str) -> None:
+    assert (address_of(url), str(address)) == (address, shown)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:9999",
+        "localhost:9999",
+        "https://127.0.0.1:9180",
+        "http://127.0.0.1",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:65536",
+        "http://127.0.0.1:eighty",
+        "http://:9180",
+        "http://[::1:9180",
+        "http://two words:9180",
+        "http://\x1b[2J:9180",
+        "canary",
+    ],
+)
+@pytest.mark.parametrize(
+    "words", [("healthcheck", "--url"), ("endpoints", "list", "--operations")], ids=" ".join
+)
+def test_what_is_no_address_is_refused_with_what_is_and_not_repeated(
+    words: tuple[str, ...], url: str
+) -> None:
+    """Without a scheme it was a name nobody knew; https was spoken to in plain http."""
+    ran = CliRunner().invoke(main, [*words, url])
+    assert ran.exit_code == 2
+    assert "http://HOST:PORT" in ran.stderr
+    assert words[-1] in ran.stderr
+    assert url not in ran.stderr
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_port_in_the_environment_that_is_none_is_named_with_its_variable(words: tuple[str, ...]) -> None:
+    ran = CliRunner().invoke(
+        main, words, env={"RELAY_OPERATIONS__PORT": "canary", "RELAY_OPERATIONS_URL": ""}
+    )
+    assert ran.exit_code == 2
+    assert "RELAY_OPERATIONS__PORT" in ran.stderr
+    assert "canary" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "code"),
+    [
+        (("healthcheck",), "--url", 1),
+        (("endpoints", "list"), "--operations", 2),
+        (("audit",), "--operations", 2),
+    ],
+)
+def test_where_nothing_answers_the_address_is_named_and_what_to_look_at(
+    words: tuple[str, ...], option: str, code: int
+) -> None:
+    """Which address was asked stood nowhere. To a container such a relay is not ready; who asks it got no answer."""
+    ran = CliRunner().invoke(main, [*words, option, "http://me:canary@127.0.0.1:1/?key=canary"])
+    assert ran.exit_code == code
+    assert "no answer at http://127.0.0.1:1: Connection refused; is the relay running" in ran.stderr
+    assert f"{option} says where" in ran.stderr
+    assert "canary" not in ran.stderr
+
+
+def test_a_host_that_can_be_no_name_is_an_address_that_does_not_answer() -> None:
+    ran = CliRunner().invoke(main, ["healthcheck", "--url", f"http://{'a' * 70}.example:9180"])
+    assert (ran.exit_code, "no answer at" in ran.stderr) == (1, True)

@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
 
 from relay.cli import main
@@ -33,6 +35,19 @@ async def test_whoever_asks_the_public_listener_is_told_which_one_to_ask(words: 
     assert "no operations listener" in ran.stderr
     assert "`serve` prints it after operations=" in ran.stderr
     assert "path" not in ran.stderr
+
+
+async def test_whoever_asks_what_speaks_no_json_is_told_which_one_to_ask() -> None:
+    """It was called a bad address, which it is not."""
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<h1>It works!</h1>")
+
+    elsewhere = web.Application()
+    elsewhere.router.add_get("/v1/endpoints", page)
+    async with TestServer(elsewhere) as server:
+        ran = await run(f"http://127.0.0.1:{server.port}", "endpoints", "list")
+    assert (ran.exit_code, "no operations listener" in ran.stderr) == (2, True)
 
 
 async def test_what_the_operations_listener_does_not_have_is_told_in_its_own_words(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ async def test_attempts_and_reasons_are_told_in_lines(house: House) -> None:
         (("dlq", "show", "first"), 2, "first"),
         (("dlq", "attempts", "nobody"), 1, "configured: tracker"),
         (("audit", "--since", "noon"), 1, "since"),
-        (("audit", "--operations", "nowhere"), 1, "no answer"),
+        (("audit", "--operations", "nowhere"), 2, "http://HOST:PORT"),
+        (("audit", "--operations", "http://127.0.0.1:1"), 2, "no answer"),
     ],
 )
 async def test_what_cannot_be_done_is_said_in_words_and_in_the_exit_code(
