@@ -3,7 +3,7 @@
 import http.client
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any, NoReturn
+from typing import Any, NamedTuple
 
 import click
 
@@ -27,15 +27,31 @@ operations_option = click.option(
 )
 
 
+class Refusal(NamedTuple):
+    """What the relay did not do, and why, in its own words."""
+
+    words: str
+
+
 def asked(
     operations: Address, method: str, path: str, body: wire.Json = None, *, timeout_s: float = TIMEOUT_S
 ) -> Any:  # Any: JSON
     """The relay's answer; anything but a success ends the command with the relay's own words."""
+    told = tried(operations, method, path, body, timeout_s=timeout_s)
+    if isinstance(told, Refusal):
+        fail(told.words, code=NO)
+    return told
+
+
+def tried(
+    operations: Address, method: str, path: str, body: wire.Json = None, *, timeout_s: float = TIMEOUT_S
+) -> Any:  # Any: JSON, or a Refusal
+    """As `asked`, for whoever goes on after a refusal; that nobody answers still ends the command."""
     with _asking(operations, timeout_s) as connection:
         connection.request(method, path, *_sent(body))
         response = connection.getresponse()
         if response.status >= 400:
-            _end_with(response, connection)
+            return _refusal(response, connection)
         return wire.loads(response.read())
 
 
@@ -45,7 +61,7 @@ def parts_of(operations: Address, path: str) -> Iterator[bytes]:
         connection.request("GET", path, headers={"Accept": "application/x-ndjson"})
         response = connection.getresponse()
         if response.status >= 400:
-            _end_with(response, connection)
+            fail(_refusal(response, connection).words, code=NO)
         while part := response.read1(PART_BYTES):  # its lines would end quietly where the connection is lost
             yield part
 
@@ -64,13 +80,13 @@ def _asking(operations: Address, timeout_s: float) -> Iterator[http.client.HTTPC
         fail(f"--operations: {ELSEWHERE}; {WANTED}", code=CANNOT)
 
 
-def _end_with(response: http.client.HTTPResponse, connection: http.client.HTTPConnection) -> NoReturn:
-    """In the relay's own words, unless nothing is there of what is asked for: then it may be another listener."""
+def _refusal(response: http.client.HTTPResponse, connection: http.client.HTTPConnection) -> Refusal:
+    """In the relay's own words; where nothing is there of what is asked for it may be another listener, which ends it."""
     told = wire.loads(response.read())
     if response.status == 404 and not _tells_readiness(connection):
         fail(f"--operations: {ELSEWHERE}; {WANTED}", code=CANNOT)
     words = told.get("detail") if isinstance(told, dict) else None
-    fail(str(words or f"the relay answered {response.status}"), code=NO)
+    return Refusal(str(words or f"the relay answered {response.status}"))
 
 
 def _tells_readiness(connection: http.client.HTTPConnection) -> bool:

@@ -1,7 +1,7 @@
 """Commands about callbacks that ended without success, asked of the running relay: it alone holds the outbox's file."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -9,12 +9,14 @@ import click
 
 from relay import wire
 from relay.cli.addressing import Address
-from relay.cli.asking import asked, operations_option, print_rows
+from relay.cli.asking import Refusal, asked, operations_option, print_rows, tried
 from relay.cli.common import CANNOT, NO, fail, json_option, print_json
 
 DEAD = ("exhausted", "expired", "superseded", "cancelled")
 LONG_S = 120.0
 """Ten thousand rows in slices, on a disk that is busy with better things."""
+
+AGAIN = "on their way again"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -97,17 +99,20 @@ def replay(
     as_json: bool,
     **said: str | None,
 ) -> None:
-    """Send deliveries that have ended once more, by id or by a filter. Same id, same bytes, a new budget."""
+    """Send deliveries that have ended once more, by id or by a filter. Same id, same bytes, a new budget.
+
+    Exit code 1 where one of the ids was not sent, or of all that a filter found none was.
+    """
     narrowed = _filter(said)
     if delivery_ids and narrowed:
         raise click.UsageError("say ids or a filter, not both")
     if delivery_ids:
-        for delivery_id in delivery_ids:
-            asked(operations, "POST", f"/v1/deliveries/{delivery_id}/replay")
-        told = {"replayed": len(delivery_ids)}
-    else:
-        told = _by_filter(operations, "replay", narrowed, dry_run=dry_run, is_sure=yes)
-    _say(told, "replayed", "on their way again", as_json=as_json)
+        _replay_each(operations, list(dict.fromkeys(delivery_ids)), as_json=as_json)
+        return
+    told = _by_filter(operations, "replay", narrowed, dry_run=dry_run, is_sure=yes)
+    _say(told, "replayed", AGAIN, as_json=as_json)
+    if told.get("leftOut") and not told["replayed"]:
+        sys.exit(NO)
 
 
 @dlq_group.command()
@@ -140,6 +145,37 @@ def purge(
     query = f"?{urlencode({'gateway': gateway})}" if gateway else ""
     told = asked(operations, "POST", f"/v1/sessions/{quote(session, safe='')}/purge{query}", timeout_s=LONG_S)
     _say_purged(told, as_json=as_json)
+
+
+def _replay_each(operations: Address, delivery_ids: list[int], *, as_json: bool) -> None:
+    """One that is refused keeps back no other; what was done is told also where the relay is lost half-way."""
+    answers: dict[int, Any] = {}  # Any: JSON, or a Refusal
+    try:
+        for delivery_id in delivery_ids:
+            answers[delivery_id] = tried(operations, "POST", f"/v1/deliveries/{delivery_id}/replay")
+    finally:
+        if answers:
+            _say_each(answers, [one for one in delivery_ids if one not in answers], as_json=as_json)
+    if any(isinstance(answer, Refusal) for answer in answers.values()):
+        sys.exit(NO)
+
+
+def _say_each(answers: dict[int, Any], unanswered: list[int], *, as_json: bool) -> None:
+    refused = {one: answer.words for one, answer in answers.items() if isinstance(answer, Refusal)}
+    replayed = len(answers) - len(refused)
+    if as_json:
+        told = {"replayed": replayed, "refused": [{"id": one, "why": why} for one, why in refused.items()]}
+        print_json(told | ({"unanswered": unanswered} if unanswered else {}))
+        return
+    click.echo(f"{replayed or 'none'} {AGAIN}", err=True)
+    for why in dict.fromkeys(refused.values()):
+        click.echo(f"{_listed(one for one, words in refused.items() if words == why)}: {why}", err=True)
+    if unanswered:
+        click.echo(f"{_listed(unanswered)}: no answer, so the first of them may be on its way, too", err=True)
+
+
+def _listed(delivery_ids: Iterable[int]) -> str:
+    return ", ".join(map(str, delivery_ids))
 
 
 def _by_filter(
@@ -175,9 +211,8 @@ def _say(told: dict[str, Any], deed: str, words: str, *, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    click.echo(
-        f"{told[deed]} {words}" if told[deed] else f"none {words}; {told.get('found', 0)} found", err=True
-    )
+    found = told["found"] + told.get("leftOut", 0)
+    click.echo(f"{told[deed]} {words}" if told[deed] else f"none {words}; {found} found", err=True)
     if told.get("leftOut"):
         click.echo(f"{told['leftOut']} left out: their endpoints are disabled or not configured", err=True)
     if told.get("more"):

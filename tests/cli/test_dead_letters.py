@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from relay import wire
 from tests.operate.house import OTHER, SESSION, House, house_at
@@ -38,6 +40,60 @@ async def test_a_dead_letter_is_listed_shown_and_replayed_by_filter(house: House
     assert (ran.code, ran.err) == (0, "2 on their way again\n")
     got = await house.receiver.until(4)
     assert {one.event_id for one in got[2:]} == {letter["eventId"] for letter in letters}
+
+
+async def test_an_id_that_has_not_ended_keeps_back_no_other_and_each_is_told(house: House) -> None:
+    """The first that was not there ended it with nothing said of those that were on their way again."""
+    letters = wire.loads((await ask(house, "dlq", "list", "--json")).out)["deliveries"]
+    one, other = (str(letter["id"]) for letter in letters)
+    ran = await ask(house, "dlq", "replay", one, "999999", one, "888888", other)
+    assert ran.code == 1
+    done, missing = ran.err.splitlines()
+    assert done == "2 on their way again"
+    assert missing.startswith("999999, 888888: no delivery with this id has ended")
+    await house.receiver.until(4)
+    await house.quiet()
+    assert len(house.receiver.got) == 4, "an id that is said twice is sent once"
+    again = await ask(house, "dlq", "replay", one, "999999", "--json")
+    told = wire.loads(again.out)
+    assert (again.code, told["replayed"], [refused["id"] for refused in told["refused"]]) == (1, 1, [999999])
+    await house.quiet()
+    all_there = await ask(house, "dlq", "replay", one, other)
+    assert (all_there.code, all_there.err) == (0, "2 on their way again\n")
+
+
+async def test_what_was_done_is_told_though_the_relay_is_lost_half_way(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.match_info["id"] != "1":
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"replayed": 1}, status=202)
+
+    relay = web.Application()
+    relay.router.add_post("/v1/deliveries/{id}/replay", answer)
+    async with TestServer(relay) as server:
+        ran = await run(
+            tmp_path, {}, "dlq", "replay", "1", "2", "3", "--operations", f"http://127.0.0.1:{server.port}"
+        )
+    assert ran.code == 2
+    assert "no answer at http://127.0.0.1:" in ran.err
+    assert "1 on their way again\n2, 3: no answer" in ran.err
+
+
+async def test_a_filter_all_of_whose_finds_are_left_out_is_a_no(house: House) -> None:
+    """It ended with 0: a program took it for done."""
+    house.receiver.answers = [410]
+    house.type(SESSION)
+    await house.ended("cancelled")
+    for state in ("exhausted", "cancelled"):
+        ran = await ask(house, "dlq", "replay", "--state", state, "--endpoint", "tracker", "--yes")
+        assert ran.code == 1
+        assert "0 found" not in ran.err
+        assert "left out: their endpoints are disabled" in ran.err
+    dry = await ask(house, "dlq", "replay", "--endpoint", "tracker", "--dry-run")
+    assert dry.code == 0
+    none = await ask(house, "dlq", "replay", "--endpoint", "tracker", "--state", "superseded", "--yes")
+    assert (none.code, none.err) == (0, "none on their way again; 0 found\n")
 
 
 async def test_nothing_is_done_to_many_without_a_yes(house: House) -> None:
