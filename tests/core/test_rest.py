@@ -3,11 +3,17 @@
 import pytest
 
 from relay.core.activity import Kind
-from relay.core.moments import NEVER
-from relay.core.session import Verdict
+from relay.core.actor import Actor
+from relay.core.indicator import Address
+from relay.core.moments import NEVER, Ms
+from relay.core.pacer import Pacer, Reach
+from relay.core.rest import rest_of
+from relay.core.session import Session, Verdict
 from relay.core.timings import Timings
 from tests.core.answers import script, server_error
 from tests.core.machine import Machine
+
+T = Timings()
 
 
 def test_an_ended_session_is_forgotten_a_tombstone_after_it_came_to_rest() -> None:
@@ -42,6 +48,15 @@ def test_at_rest_an_order_is_remembered() -> None:
     assert machine.session is None
     assert machine.act(Kind.KEYSTROKE, at=30_000, seq=7) is Verdict.STALE
     assert machine.act(Kind.KEYSTROKE, at=30_000, seq=9) is Verdict.APPLIED
+
+
+@pytest.mark.parametrize(("ago_ms", "is_kept"), [(T.tombstone_ms - 1, True), (T.tombstone_ms, False)])
+def test_an_order_is_remembered_for_another_tombstone_until_it_is_one_old(
+    ago_ms: Ms, *, is_kept: bool
+) -> None:
+    actors = (Actor("ann", last=1000, seq=7),)
+    session = Session(("guest", "s"), Address("s", "g"), "desk", T, Reach(), Pacer(), actors)
+    assert [one.id for one in rest_of(session, 1000 + ago_ms).actors] == (["ann"] if is_kept else [])
 
 
 def test_at_rest_a_terminal_activity_still_outdates_what_is_older() -> None:
