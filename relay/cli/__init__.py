@@ -1,8 +1,8 @@
 """The command `typing-relay`.
 
 Exit codes: 0 done; 1 it ran and the answer is no (not ready, refused, something lost); 2 it could not run (usage,
-settings, a file or a port that cannot be had, a relay that does not answer), or, from `config check`, the relay could not. What is for machines goes
-to stdout, with `--json` as one JSON value; what is for people goes to stderr.
+settings, a file or a port that cannot be had, a relay that does not answer), or, from `config check`, the relay could
+not. What is for machines goes to stdout, with `--json` as one JSON value; what is for people goes to stderr.
 """
 
 import click

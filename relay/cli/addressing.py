@@ -4,13 +4,15 @@ No settings are read for it: `healthcheck` must stay light.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
+
+from relay.cli.common import Command
 
 VARIABLE = "RELAY_OPERATIONS_URL"
 DEFAULT = "http://127.0.0.1:9180, or as RELAY_OPERATIONS__HOST and RELAY_OPERATIONS__PORT say"
@@ -42,6 +44,19 @@ def an_address(ctx: click.Context, param: click.Parameter, value: str) -> Addres
         is_made = ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT
         words = f"{FROM_PARTS}; {WANTED}" if is_made else WANTED
         raise click.BadParameter(words, ctx, param) from None
+
+
+def address_option(name: str, words: str) -> Callable[[Command], Command]:
+    """The option `name` of a command that asks a running relay; `words` say what for."""
+    return click.option(
+        name,
+        default=default_url,
+        show_default=DEFAULT,
+        envvar=VARIABLE,
+        show_envvar=True,
+        callback=an_address,
+        help=words,
+    )
 
 
 def address_of(url: str) -> Address:

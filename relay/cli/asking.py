@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import click
 
 from relay import wire
-from relay.cli.addressing import DEFAULT, VARIABLE, WANTED, Address, an_address, default_url, unanswered
+from relay.cli.addressing import WANTED, Address, address_option, unanswered
 from relay.cli.common import CANNOT, NO, fail, print_json
 
 TIMEOUT_S = 10.0
@@ -16,15 +16,7 @@ PART_BYTES = 65_536
 
 ELSEWHERE = "what answers there is no operations listener, the relay's public one perhaps"
 
-operations_option = click.option(
-    "--operations",
-    default=default_url,
-    show_default=DEFAULT,
-    envvar=VARIABLE,
-    show_envvar=True,
-    callback=an_address,
-    help="Where the running relay's operations listener is.",
-)
+operations_option = address_option("--operations", "Where the running relay's operations listener is.")
 
 
 class Refusal(NamedTuple):

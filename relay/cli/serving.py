@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from relay.cli.addressing import DEFAULT, VARIABLE, Address, an_address, default_url, unanswered
+from relay.cli.addressing import Address, address_option, unanswered
 from relay.cli.common import (
     NO,
     a_number,
@@ -73,15 +73,7 @@ def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
 
 
 @click.command()
-@click.option(
-    "--url",
-    default=default_url,
-    show_default=DEFAULT,
-    envvar=VARIABLE,
-    show_envvar=True,
-    callback=an_address,
-    help="Where its operations listener is; /readyz is asked unless a path is given.",
-)
+@address_option("--url", "Where its operations listener is; /readyz is asked unless a path is given.")
 @click.option(
     "--timeout",
     "timeout_s",
