@@ -23,7 +23,8 @@ from relay.core.moments import Ms, UnixMs
 from relay.core.retry_after import parse_retry_after
 from relay.core.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Keys
 from relay.core.terms import DURABLE, Terms
-from relay.outbox.connection import Connector, Names
+from relay.names import Names
+from relay.outbox.connection import Connector
 from relay.outbox.formats import STANDARD, Format
 from relay.outbox.guard import ForbiddenAddressError
 from relay.outbox.rows import Attempt

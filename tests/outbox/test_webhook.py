@@ -314,7 +314,7 @@ async def test_an_endpoint_whose_look_ups_hang_begins_no_third(receiver: Receive
         for _ in range(5):
             _, answer = await hook.send(lease())
             assert answer.failure is Failure.DNS
-        assert sum(thread.name == "webhook-dns" for thread in threading.enumerate()) == 2
+        assert sum(thread.name == "dns" for thread in threading.enumerate()) == 2
 
 
 async def test_a_look_up_that_found_no_thread_is_over_and_costs_an_attempt(
