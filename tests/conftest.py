@@ -7,8 +7,13 @@ HYPOTHESIS_PROFILE=explore pytest …      other examples at each run
 import gc
 import math
 import os
+import socket
+import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from hypothesis import settings
 from looptime import LoopTimeEventLoop
 
@@ -35,3 +40,18 @@ def pytest_collection_finish() -> None:
     """What was collected lives as long as the process: no later collection need look at it, which is a tenth of the run."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Names that begin with `dead` are never found, nor not found; the others are this machine's."""
+    end, look_up = threading.Event(), socket.getaddrinfo
+
+    def slow(host: str, *args: Any, **more: Any) -> Any:  # Any: handed on
+        if host.startswith("dead"):
+            end.wait(20)
+        return look_up("127.0.0.1", *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    yield
+    end.set()

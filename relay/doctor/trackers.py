@@ -11,20 +11,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 
+from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from relay.core.destination import verdict
 from relay.core.moments import UnixMs
 from relay.doctor.finding import Finding, fail, ok, warn
+from relay.names import Names
 from relay.outbox.tls import tls_context
 from relay.settings.endpoint import Endpoint
 
 WAY_S = 5.0
 EXPIRY_WARN_DAYS = 14
 DAY_MS = 86_400_000
-
-Info = tuple[int, int, int, str, tuple[object, ...]]
-"""An address as the resolver tells it."""
 
 
 async def way_to(name: str, endpoint: Endpoint, *, wall: UnixMs) -> Finding:
@@ -62,10 +61,11 @@ def _problem(why: OSError | ValueError) -> tuple[str, str]:
 async def _tried(about: str, endpoint: Endpoint, wall: UnixMs) -> Finding:
     url = URL(endpoint.url)
     host, port = url.host or "", url.port or 443
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    open_ones = [info for info in found if not verdict(ip_address(info[4][0]), endpoint.allow_cidrs)]
+    # Twice the time there is: who waits for all of it is told so, and nobody waits for the thread.
+    found = await Names(timeout_s=2 * WAY_S).resolve(host, port, socket.AF_UNSPEC)
+    open_ones = [one for one in found if not verdict(ip_address(one["host"]), endpoint.allow_cidrs)]
     if not open_ones:
-        why = verdict(ip_address(found[0][4][0]), endpoint.allow_cidrs)
+        why = verdict(ip_address(found[0]["host"]), endpoint.allow_cidrs)
         return fail(
             about, f"its address is {why}", "if deliveries should go there, name its network in allow_cidrs"
         )
@@ -82,13 +82,13 @@ def _context(endpoint: Endpoint) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def connected_to_one_of(
-    infos: Sequence[Info], context: ssl.SSLContext | None, host: str
+    found: Sequence[ResolveResult], context: ssl.SSLContext | None, host: str
 ) -> AsyncIterator[asyncio.StreamWriter]:
     """The first address that accepts; raises OSError with the last one's reason where none does."""
-    *others, last = infos
-    for info in others:
+    *others, last = found
+    for one in others:
         with suppress(OSError):  # no IPv6 on this machine, or nobody on that one of the name's addresses
-            writer = await _connected(info, context, host)
+            writer = await _connected(one, context, host)
             break
     else:
         writer = await _connected(last, context, host)
@@ -98,13 +98,12 @@ async def connected_to_one_of(
         writer.transport.abort()  # nothing was said, so there is nothing to end politely
 
 
-async def _connected(info: Info, context: ssl.SSLContext | None, host: str) -> asyncio.StreamWriter:
+async def _connected(one: ResolveResult, context: ssl.SSLContext | None, host: str) -> asyncio.StreamWriter:
     """To the very address that was judged: a second look-up may be answered differently."""
-    family, kind, protocol, _, address = info
-    connection = socket.socket(family, kind, protocol)
+    connection = socket.socket(one["family"], socket.SOCK_STREAM, one["proto"])
     connection.settimeout(0)  # as loops want it
     try:
-        await asyncio.get_running_loop().sock_connect(connection, address)
+        await asyncio.get_running_loop().sock_connect(connection, (one["host"], one["port"]))
         _, writer = await asyncio.open_connection(
             sock=connection, ssl=context, server_hostname=host if context else None
         )

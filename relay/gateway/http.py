@@ -19,12 +19,16 @@ from relay.core.destination import is_loopback
 from relay.core.moments import Ms
 from relay.core.outcome import Failure
 from relay.errors import SettingsError
+from relay.names import Names
 
 MOST_BODY_BYTES = 65_536
 """Unless a call allows more: an error body is a few hundred. The rest is not read, nor the connection used again."""
 
 KEEPALIVE_S = 15.0
 """Shorter than any common load balancer's idle limit, so that a request seldom meets a closing connection."""
+
+LOOK_UP_S = 10.0
+"""For a name, whoever waits for it no longer: what the system's resolver takes for two tries at one server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,9 @@ class HttpDoor:
         self._session = aiohttp.ClientSession(
             # Twice the carriers: probes run beside them, some of which nobody waits for any more, and nothing queues
             # inside the pool, whose waiting room is not fair.
-            connector=aiohttp.TCPConnector(limit=2 * self._carriers, keepalive_timeout=KEEPALIVE_S),
+            connector=aiohttp.TCPConnector(
+                limit=2 * self._carriers, keepalive_timeout=KEEPALIVE_S, resolver=Names(timeout_s=LOOK_UP_S)
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -69,9 +75,9 @@ class HttpDoor:
         )
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def call(
         self,
@@ -106,8 +112,8 @@ class HttpDoor:
                 is_whole = len(read) <= most_bytes
                 known = _json_object(read) if is_whole else {}
                 return Answer(response.status, response.headers, known, latency_ms, is_whole=is_whole)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RuntimeError) as why:
-            # ValueError: aiohttp's word for an answer it cannot parse. RuntimeError: no thread for a look-up.
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as why:
+            # ValueError: aiohttp's word for an answer it cannot parse.
             return Lost(_kind_of(why, was_sent=sent.was_sent), was_sent=sent.was_sent)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from aiohttp.abc import ResolveResult
 
 from relay.doctor.finding import Finding, Level
 from relay.doctor.trackers import connected_to_one_of, way_to
@@ -90,17 +91,33 @@ async def test_behind_a_proxy_nothing_is_tried() -> None:
     assert (await way("https://tracker.example/", proxy="http://proxy.example:3128")).level is Level.WARN
 
 
+@pytest.mark.usefixtures("hanging")
+async def test_a_name_whose_look_up_hangs_is_given_up_and_does_not_keep_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("relay.doctor.trackers.WAY_S", 0.1)
+    found = await way("https://dead.example/")
+    assert (found.level, "no connection within" in found.seen) == (Level.FAIL, True)
+    async with asyncio.timeout(1):
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+
+def address(port: int) -> ResolveResult:
+    return ResolveResult(
+        hostname="tracker.example", host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0
+    )
+
+
 async def test_of_a_names_addresses_the_one_that_accepts_is_enough() -> None:
     """`localhost` is ::1 first where there is IPv6, and a tracker may listen on 127.0.0.1 alone."""
     gone, closed_port, _ = await listening()
     gone.close()
     await gone.wait_closed()
     server, port, book = await listening()
-    kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
-    closed, accepting = (*kind, ("127.0.0.1", closed_port)), (*kind, ("127.0.0.1", port))
+    closed, accepting = address(closed_port), address(port)
     async with server:
-        for infos in ([closed, accepting], [accepting, closed]):
-            async with connected_to_one_of(infos, None, "tracker.example"):
+        for found in ([closed, accepting], [accepting, closed]):
+            async with connected_to_one_of(found, None, "tracker.example"):
                 pass
             assert await book.get() == b""
     with pytest.raises(ConnectionRefusedError):

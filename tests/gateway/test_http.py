@@ -307,4 +307,16 @@ async def test_a_call_for_whose_look_up_there_is_no_thread_is_lost_and_not_sent(
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", none_left)
             lost = await door.call("GET", "/", headers={}, deadline_ms=now_ms() + 1000)
-    assert lost == Lost(Failure.CONNECT, was_sent=False)
+    assert lost == Lost(Failure.DNS, was_sent=False)
+
+
+@pytest.mark.usefixtures("hanging")
+async def test_a_look_up_that_hangs_is_waited_for_no_longer_than_its_call_nor_by_the_end_of_the_loop() -> (
+    None
+):
+    """It had a thread of the loop's, which ends when they do: a stopped relay stayed for as long as the look-up hung."""
+    async with door_to("https://dead.example:9") as door:
+        lost = await door.call("GET", "/", headers={}, deadline_ms=now_ms() + 100)
+    assert lost == Lost(Failure.TIMEOUT, was_sent=False)
+    async with asyncio.timeout(1):
+        await asyncio.get_running_loop().shutdown_default_executor()

@@ -5,9 +5,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import pytest
 import standardwebhooks
@@ -265,21 +264,6 @@ async def test_what_a_head_said_holds_though_its_body_breaks_off(receiver: Recei
     async with webhook(receiver.url) as hook:
         _, answer = await hook.send(lease())
     assert answer == Answer(429, Failure.CONNECT, 600_000)
-
-
-@pytest.fixture
-def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Names that begin with `dead` are never found, nor not found; the others are this machine's."""
-    end, look_up = threading.Event(), socket.getaddrinfo
-
-    def slow(host: str, *args: Any, **more: Any) -> Any:  # Any: handed on
-        if host.startswith("dead"):
-            end.wait(20)
-        return look_up("127.0.0.1", *args, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", slow)
-    yield
-    end.set()
 
 
 @pytest.mark.usefixtures("hanging")
