@@ -12,10 +12,12 @@ from relay.cli.configuring import config_group, keys_group
 from relay.cli.dead_letters import dlq_group
 from relay.cli.delivering import endpoints_group
 from relay.cli.demonstrating import demo
+from relay.cli.describing import openapi
 from relay.cli.examining import doctor
 from relay.cli.inquiring import audit, why
 from relay.cli.listening import listen
 from relay.cli.ordering import broadcast
+from relay.cli.sending import send
 from relay.cli.serving import healthcheck, sandbox, serve
 
 
@@ -26,6 +28,6 @@ def main() -> None:
 
 
 for command in (
-    serve, demo, sandbox, listen, broadcast, dlq_group, endpoints_group, why, audit, config_group, doctor, keys_group, healthcheck,
+    serve, demo, sandbox, listen, send, broadcast, dlq_group, endpoints_group, why, audit, config_group, doctor, keys_group, openapi, healthcheck,
 ):  # fmt: skip
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""Where the running relay's operations listener is: what was said of it, or what the environment tells.
+"""Where the running relay's listeners are: what was said of them, or what the environment tells.
 
 No settings are read for it: `healthcheck` must stay light.
 """
@@ -21,7 +21,17 @@ DEFAULT = "http://127.0.0.1:9180, or as RELAY_OPERATIONS__HOST and RELAY_OPERATI
 WANTED = "wanted is http://HOST:PORT of a relay's operations listener, as `serve` prints it after operations="
 FROM_PARTS = "RELAY_OPERATIONS__HOST and RELAY_OPERATIONS__PORT make none"
 
-_HOST, _PORT = "127.0.0.1", "9180"
+_HOST = "127.0.0.1"
+
+
+class Listener(NamedTuple):
+    """One of the relay's two: how its settings begin in the environment, and its usual port."""
+
+    section: str
+    port: str
+
+
+PUBLIC, OPERATIONS = Listener("SERVER", "8080"), Listener("OPERATIONS", "9180")
 
 
 class Address(NamedTuple):
@@ -76,13 +86,13 @@ def unanswered(address: Address, why: Exception, option: str) -> str:
 
 def default_url() -> str:
     """The address where neither an option nor RELAY_OPERATIONS_URL says one."""
-    return url_from(os.environ)
+    return url_from(os.environ, OPERATIONS)
 
 
-def url_from(environ: Mapping[str, str]) -> str:
+def url_from(environ: Mapping[str, str], listener: Listener) -> str:
     """As `serve` with this environment would listen; `environ` may say what is no address at all."""
-    host = _reachable(environ.get("RELAY_OPERATIONS__HOST", "").strip() or _HOST)
-    return _url(host, environ.get("RELAY_OPERATIONS__PORT", "").strip() or _PORT)
+    host = _reachable(environ.get(f"RELAY_{listener.section}__HOST", "").strip() or _HOST)
+    return _url(host, environ.get(f"RELAY_{listener.section}__PORT", "").strip() or listener.port)
 
 
 def _url(host: str, port: str) -> str:

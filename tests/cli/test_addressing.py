@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from relay.cli import main
-from relay.cli.addressing import Address, address_of, url_from
+from relay.cli.addressing import OPERATIONS, PUBLIC, Address, address_of, url_from
 from tests.operate.house import house_at
 from tests.whole.process import Ran, run
 
@@ -31,11 +31,12 @@ CLOSED = "http://127.0.0.1:1"
 def test_the_listener_is_where_the_environment_has_it_and_a_wildcard_is_this_machine(
     host: str, port: str, url: str
 ) -> None:
-    assert url_from({"RELAY_OPERATIONS__HOST": host, "RELAY_OPERATIONS__PORT": port}) == url
+    assert url_from({"RELAY_OPERATIONS__HOST": host, "RELAY_OPERATIONS__PORT": port}, OPERATIONS) == url
 
 
 def test_an_environment_that_says_nothing_leaves_the_usual_address() -> None:
-    assert url_from({}) == "http://127.0.0.1:9180"
+    assert url_from({}, OPERATIONS) == "http://127.0.0.1:9180"
+    assert url_from({}, PUBLIC) == "http://127.0.0.1:8080"
 
 
 async def test_a_configured_port_is_asked_by_every_command_and_what_is_said_outright_goes_before_it(
