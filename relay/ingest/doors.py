@@ -73,12 +73,11 @@ class Doors:
         self._reader = EventReader(max_events=settings.server.max_batch_events)
         self._beyond = beyond
         self._metrics = metrics
-        self.intake = Intake(self._accounts, beyond, metrics=metrics, now=now)
+        self.intake = Intake(self._accounts, beyond, self._reader, metrics=metrics, now=now)
         self._now = now
         self.streams = Streams(
             self._accounts,
             self.intake,
-            self._reader,
             beyond,
             limits=settings.server,
             metrics=metrics,

@@ -4,7 +4,7 @@ whole, small, of no page ─► at_once: all of it in the turn of the loop it ar
 anything else ────────────► __call__: who? ─► rate ─► form, size, time ─► fields ─► rate ─► intake ─► 202
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from aiohttp import hdrs, web
 from aiohttp.http_parser import RawRequestMessage
@@ -19,10 +19,11 @@ from relay.ingest.answers import Letterhead, refusal, reply
 from relay.ingest.body import Form, admit, arrived, form_of, payer, read_body, read_into
 from relay.ingest.counts import count_refusal
 from relay.ingest.credentials import WRITE, Caller, Credentials
-from relay.ingest.events import Event, EventReader
+from relay.ingest.events import EventReader
 from relay.ingest.hosts import HostRule
-from relay.ingest.intake import DUPLICATE, Intake, Taken, ids_of
+from relay.ingest.intake import DUPLICATE, Intake, Taken
 from relay.ingest.lines import Lines
+from relay.ingest.plain import Batch
 from relay.ingest.refusals import too_large
 from relay.ingest.shares import Share
 from relay.ingest.unproven import Proven, Unproven
@@ -146,7 +147,7 @@ class EventDoor:
             timeout_s=limits.body_timeout_s,
             book=payer(request, account.rates, self._now),
         )
-        return _told(self._all_taken(caller, account, lines.end()))
+        return _told(self._all_taken(caller, account, self._intake.batch(caller, lines.end())))
 
     def _account(self, caller: Caller) -> Account | Share:
         account, ticket = self._accounts[caller.source], caller.ticket
@@ -161,18 +162,18 @@ class EventDoor:
         if form is _LINES:
             lines = self._new_lines()
             lines.feed(body)
-            return self._all_taken(caller, account, lines.end())
+            return self._all_taken(caller, account, self._intake.batch(caller, lines.end()))
         if body.lstrip().startswith(b"["):
-            return self._all_taken(caller, account, self._reader.array(body))
+            return self._all_taken(caller, account, self._intake.array(caller, body))
         if len(body) > self._limits.max_event_bytes:
             raise too_large(self._limits.max_event_bytes)
-        event = self._reader.one(body)
+        (activity,), (event_id,) = self._intake.event(caller, body)
         account.rates.admit_events(1, self._now())
-        return self._intake.one(self._intake.activity(caller, event), event.get("id"))
+        return self._intake.one(activity, event_id)
 
-    def _all_taken(self, caller: Caller, account: Account | Share, events: Sequence[Event]) -> Taken:
-        account.rates.admit_events(len(events), self._now())
-        return self._intake.all(caller.source, self._intake.activities(caller, events), ids_of(events))
+    def _all_taken(self, caller: Caller, account: Account | Share, batch: Batch) -> Taken:
+        account.rates.admit_events(len(batch.ids), self._now())
+        return self._intake.all(caller.source, batch)
 
 
 def _told(taken: Taken) -> web.StreamResponse:

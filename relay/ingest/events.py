@@ -1,24 +1,27 @@
 """The event on the wire: checked once, from bytes, and turned into the core's `Activity`.
 
     bytes ── pydantic (one pass in compiled code) ──► Event ── gateway, address, actor ──► Activity
+      └───── JSON alone ── plain? ─────────────────────────────────────────────────────────────┘
 
 A typed dictionary and not a model: nothing is filled in that the caller left out, a quarter less per event.
 Unknown fields are refused, so message text cannot enter by mistake.
 """
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, Required
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
+from relay import wire
 from relay.core.activity import Activity, Kind
 from relay.core.ids import ID_PATTERN, is_traceparent
 from relay.core.indicator import Address, field_of
 from relay.core.moments import RFC3339_PATTERN, UnixMs, from_rfc3339
-from relay.core.session import Session
 from relay.errors import Rejected
+from relay.ingest import plain
+from relay.ingest.plain import MOST_COUNT, Awake, Batch
 from relay.ingest.refusals import BadField, Problem, rejected, too_many_events, wire_problems
 
 if sys.version_info >= (3, 12):
@@ -43,7 +46,7 @@ def _traceparent(value: str) -> str:
 
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
-Count = Annotated[int, Field(ge=0, le=2**53)]  # what every JSON implementation can carry (RFC 8259 section 6)
+Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
 DurationMs = Annotated[int, Field(ge=100, le=10_000)]
 Moment = Annotated[str, Field(pattern=RFC3339_PATTERN)]
 Traceparent = Annotated[str, Field(max_length=64), AfterValidator(_traceparent)]
@@ -99,8 +102,6 @@ def _array(max_events: int) -> TypeAdapter[list[Event]]:
     return TypeAdapter(Annotated[list[Event], Field(max_length=max_events)])
 
 
-_THINKING = Kind.THINKING  # looked up once: through its class a member costs 95 ns a time (Python 3.11)
-
 _MOST_COMMAS = len(Event.__annotations__) + len(Actor.__annotations__) - 1
 """Of one event with every field, and the one before the next; no value holds any."""
 _STRAY_COMMAS = 500
@@ -110,12 +111,6 @@ _LITTLE_BYTES = 2048
 
 CheckAddress = Callable[[str, Address], str | None]
 """(gateway name, address) → None, or what is wrong with it, beginning with the field's name where there is one."""
-
-Awake = Mapping[str, Mapping[str, Session]]
-"""The sessions awake, by the name of their gateway (each has an entry, if an empty one) and their own id."""
-
-_PLAIN = frozenset({"sessionId", "type", "guestId", "id", "actor", "epoch", "seq"})
-"""What nearly every event consists of. One with nothing else, of a session awake, takes the short way."""
 
 
 def refuse_junk(body: bytes, *, most_events: int = 1) -> None:
@@ -159,6 +154,17 @@ class EventReader:
         except ValidationError as why:
             raise self._refused(why) from None
 
+    def values(self, body: bytes) -> list[wire.Json] | None:
+        """What an array holds, unchecked; None for what is for `array` to judge, if only to refuse."""
+        if len(body) > _LITTLE_BYTES:
+            refuse_junk(body, most_events=self._max_events)
+        value = _parsed(body)
+        return value if isinstance(value, list) and 0 < len(value) <= self._max_events else None
+
+    def value(self, body: bytes) -> wire.Json | None:
+        """What one object holds, unchecked; None for what is for `one` to judge."""
+        return _parsed(body) if len(body) <= _LITTLE_BYTES else None
+
     def line(self, text: bytes, index: int) -> Event:
         """One line of several; `index` is its place among them."""
         if len(text) > _LITTLE_BYTES:
@@ -176,6 +182,13 @@ class EventReader:
         return too_many_events(self._max_events) if is_too_long else wire_problems(why, Event)
 
 
+def _parsed(body: bytes) -> wire.Json | None:
+    try:
+        return wire.loads(body)
+    except wire.NotJson:
+        return None
+
+
 class Reading:
     """Turns events into activities by what is configured: the gateways there are, and what each needs to know."""
 
@@ -184,6 +197,31 @@ class Reading:
         self._check_address = check_address
         self._awake = awake
 
+    def unchecked(self, values: Sequence[wire.Json], source: str, gateway: str) -> Batch | None:
+        """One activity for each value, where nearly all are plain; None where the validator is to see them first."""
+        return plain.read(values, source, gateway, self._awake[gateway], self._checked)
+
+    def batch(self, events: Sequence[Event], source: str, gateway: str | None) -> Batch:
+        """As `activities`."""
+        short = (
+            None
+            if gateway is None
+            else plain.read(events, source, gateway, self._awake[gateway], self._tried)
+        )
+        return short or Batch(self.activities(events, source, gateway), [event.get("id") for event in events])
+
+    def _checked(self, value: wire.Json, source: str, gateway: str) -> Activity | None:
+        try:
+            return self._tried(EVENT.validator.validate_json(wire.dumps(value)), source, gateway)
+        except ValidationError:
+            return None
+
+    def _tried(self, event: Event, source: str, gateway: str) -> Activity | None:
+        try:
+            return self.activity(event, source, gateway)
+        except BadField:
+            return None
+
     def activities(self, events: Sequence[Event], source: str, gateway: str | None) -> list[Activity]:
         """One activity for each event; `gateway` is for those that name none.
 
@@ -191,46 +229,24 @@ class Reading:
         """
         problems: list[Problem] = []
         activities = []
-        plain = self._plain
         for index, event in enumerate(events):
-            activity = plain(event, source, gateway)
-            if activity is None:
-                try:
-                    activity = self._read(event, source, gateway)
-                except BadField as why:
-                    problems.append(((index, *why.place), why.words))
-                    continue
-            activities.append(activity)
+            try:
+                activities.append(self.activity(event, source, gateway))
+            except BadField as why:
+                problems.append(((index, *why.place), why.words))
         if problems:
             raise rejected(problems)
         return activities
 
     def activity(self, event: Event, source: str, gateway: str | None) -> Activity:
         """What one event says. Raises BadField."""
-        return self._plain(event, source, gateway) or self._read(event, source, gateway)
-
-    def _plain(self, event: Event, source: str, gateway: str | None) -> Activity | None:
-        """Of an event of a session awake that has only the usual fields: there is nothing left to check or to make."""
-        if gateway is None or not _PLAIN.issuperset(event):
-            return None
-        session, kind = self._awake[gateway].get(event["sessionId"]), event["type"]
-        if session is None or kind is _THINKING:
-            return None
-        address = session.address
-        if address.guest_id != event.get("guestId") or address.communication_id or address.agent_user_id:
-            return None
-        actor = event.get("actor")
-        name = source if actor is None else actor_key(actor)
-        return Activity(gateway, address, source, name, kind, event.get("epoch") or 0, event.get("seq"))
-
-    def _read(self, event: Event, source: str, gateway: str | None) -> Activity:
         named, actor, at = event.get("gateway") or gateway, event.get("actor"), event.get("at")
         address = Address(
             event["sessionId"], event.get("guestId"), event.get("communicationId"), event.get("agentUserId")
         )
         chosen = self.gateway_for(named, address)
         kind = event["type"]
-        if kind is _THINKING and event.get("thinkingId") is None:
+        if kind is Kind.THINKING and event.get("thinkingId") is None:
             raise BadField(("thinkingId",), "a thinking event needs the id of its run")
         # By position, in the order of the fields: keywords cost a third of a microsecond here.
         return Activity(

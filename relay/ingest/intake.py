@@ -8,14 +8,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from relay import wire
 from relay.core.activity import Accepted, Activity
 from relay.core.indicator import Address
 from relay.core.moments import Ms
 from relay.errors import Rejected
 from relay.ingest.accounts import Accounts
 from relay.ingest.credentials import Caller
-from relay.ingest.events import Awake, CheckAddress, Event, Reading
+from relay.ingest.events import CheckAddress, Event, EventReader, Reading
 from relay.ingest.orders import BroadcastRequest, BroadcastResult
+from relay.ingest.plain import Awake, Batch
 from relay.ingest.refusals import BadField, rejected
 from relay.ingest.tickets import bind
 from relay.observe.metrics import Metrics, Tally
@@ -52,8 +54,15 @@ class Intake:
     """Raises Rejected (403, 422, 429) or Unavailable, and then nothing was applied and no id is remembered."""
 
     def __init__(
-        self, accounts: Accounts, beyond: Beyond, *, metrics: Metrics, now: Callable[[], Ms]
+        self,
+        accounts: Accounts,
+        beyond: Beyond,
+        reader: EventReader,
+        *,
+        metrics: Metrics,
+        now: Callable[[], Ms],
     ) -> None:
+        self._reader = reader
         self._accounts = accounts
         self._reading = Reading(beyond.gateways, beyond.check_address, beyond.awake)
         self._accept = beyond.accept
@@ -68,21 +77,45 @@ class Intake:
         except BadField as why:
             raise rejected([(why.place, why.words)]) from None
 
-    def activity(self, caller: Caller, event: Event) -> Activity:
-        """What one event of this caller says. Look at its `id` afterwards: a ticket's is bound to it."""
-        if caller.ticket is not None:
-            bind(event, caller.ticket)
-        try:
-            return self._reading.activity(event, caller.source, caller.gateway)
-        except BadField as why:
-            raise rejected([(why.place, why.words)]) from None
+    def event(self, caller: Caller, body: bytes) -> Batch:
+        """What the one event of a body says."""
+        return self._unchecked(caller, [self._reader.value(body)]) or self._event(
+            caller, self._reader.one(body)
+        )
 
-    def activities(self, caller: Caller, events: Sequence[Event]) -> list[Activity]:
-        """As `activity`, for each."""
+    def array(self, caller: Caller, body: bytes) -> Batch:
+        """What the events of a body say that is one array."""
+        values = self._reader.values(body)
+        short = None if values is None else self._unchecked(caller, values)
+        return short or self.batch(caller, self._reader.array(body))
+
+    def frames(self, caller: Caller, frames: Sequence[bytes]) -> Batch:
+        """What frames of one event each say. What is wrong with one is told without its place."""
+        value, one = self._reader.value, self._reader.one
+        short = self._unchecked(caller, [value(frame) for frame in frames])
+        return short or self.batch(caller, [one(frame) for frame in frames])
+
+    def batch(self, caller: Caller, events: Sequence[Event]) -> Batch:
+        """What events say that are checked already."""
         if caller.ticket is not None:
             for event in events:
                 bind(event, caller.ticket)
-        return self._reading.activities(events, caller.source, caller.gateway)
+        return self._reading.batch(events, caller.source, caller.gateway)
+
+    def _unchecked(self, caller: Caller, values: Sequence[wire.Json]) -> Batch | None:
+        """None where the validator is to see them: always, of a ticket, whose events it binds."""
+        if caller.ticket is not None or caller.gateway is None:
+            return None
+        return self._reading.unchecked(values, caller.source, caller.gateway)
+
+    def _event(self, caller: Caller, event: Event) -> Batch:
+        if caller.ticket is not None:
+            bind(event, caller.ticket)
+        try:
+            activity = self._reading.activity(event, caller.source, caller.gateway)
+        except BadField as why:
+            raise rejected([(why.place, why.words)]) from None
+        return Batch([activity], [event.get("id")])
 
     def one(self, activity: Activity, event_id: str | None) -> Taken:
         source, now = activity.source, self._now()
@@ -94,9 +127,10 @@ class Intake:
             seen.remember((event_id,), now)
         return self.counted(source, Taken(accepted, 0, stale))
 
-    def all(self, source: str, activities: Sequence[Activity], ids: Sequence[str | None]) -> Taken:
-        """All of them or none; `ids` are those of their events, in the same order."""
-        count, now = len(activities), self._now()
+    def all(self, source: str, batch: Batch) -> Taken:
+        """All of them or none."""
+        (activities, ids), now = batch, self._now()
+        count = len(ids)
         seen = self._accounts[source].ids
         fresh = seen.fresh(ids, now)
         if len(fresh) < count:
@@ -129,10 +163,6 @@ class Intake:
             return self._accept(activities) if activities else Accepted(0)
         except Rejected as why:
             raise _placed(why, fresh) from why
-
-
-def ids_of(events: Sequence[Event]) -> list[str | None]:
-    return [event.get("id") for event in events]
 
 
 def _placed(why: Rejected, fresh: Sequence[int]) -> Rejected:

@@ -18,7 +18,6 @@ from relay.errors import Rejected, Unavailable
 from relay.ingest.accounts import Accounts
 from relay.ingest.carried import Carried
 from relay.ingest.credentials import WRITE, Caller, Credentials
-from relay.ingest.events import EventReader
 from relay.ingest.intake import Beyond, Intake
 from relay.ingest.shares import Share
 from relay.ingest.stream import GRACE_S, End, Socket, Stream
@@ -47,7 +46,6 @@ class Streams:
         self,
         accounts: Accounts,
         intake: Intake,
-        reader: EventReader,
         beyond: Beyond,
         *,
         limits: Server,
@@ -57,7 +55,6 @@ class Streams:
     ) -> None:
         self._accounts = accounts
         self._intake = intake
-        self._reader = reader
         self._beyond = beyond
         self._limits = limits
         self._metrics = metrics
@@ -165,7 +162,6 @@ class Streams:
         bind = self._metrics.counter
         return Workshop(
             self._intake,
-            self._reader,
             self._carried,
             frames=bind(STREAM_FRAMES, source),
             errors=bind(STREAM_ERRORS, source),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.ids import ID_PATTERN, is_id, is_traceparent, is_uuid, path_segment, uuid7
+from relay.core.ids import ID_PATTERN, are_ids, is_id, is_traceparent, is_uuid, path_segment, uuid7
 
 INJECTIONS = [
     "../../../../hook?",
@@ -35,6 +35,16 @@ def test_an_id_that_could_leave_its_path_segment_is_refused(value: str) -> None:
 @pytest.mark.parametrize("value", ["g", "guest-1", "a.b_c:d~e", "0", "x" * 128])
 def test_ordinary_ids_are_taken(value: str) -> None:
     assert is_id(value)
+
+
+@given(st.lists(st.sampled_from([*INJECTIONS, "a", "b-1", "x" * 128]) | st.text(max_size=5), max_size=4))
+def test_several_are_ids_if_each_is(values: list[str]) -> None:
+    assert are_ids(values) == all(map(is_id, values))
+
+
+def test_what_is_no_text_is_no_id() -> None:
+    with pytest.raises(TypeError):
+        are_ids(["a", 1])  # type: ignore[list-item]  # as JSON may have it
 
 
 @given(st.text(max_size=40))

@@ -19,7 +19,7 @@ from relay.ingest.body import form_of
 from relay.ingest.credentials import Caller, unauthorised
 from relay.ingest.events import Event
 from relay.ingest.hosts import Headers, foreign_page
-from relay.ingest.intake import Intake, Taken, ids_of
+from relay.ingest.intake import Intake, Taken
 from relay.ingest.refusals import BadField, rejected
 from relay.ingest.unproven import Proven, Unproven
 from relay.observe.metrics import Metrics
@@ -104,7 +104,7 @@ class SourceDoor:
             self._metrics.counter(IGNORED_WEBHOOKS, source).value += 1
             return _NOTHING
         self._accounts[source].rates.admit_events(len(events), self._now())
-        return self._intake.all(source, self._intake.activities(adapter.caller, events), ids_of(events))
+        return self._intake.all(source, self._intake.batch(adapter.caller, events))
 
 
 def _read(adapter: Adapter, body: bytes) -> list[Event]:
