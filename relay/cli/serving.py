@@ -19,6 +19,7 @@ from relay.cli.common import (
     settings_in_force,
     settings_read,
 )
+from relay.cli.supervising import told
 from relay.settings.binding import not_bound
 
 
@@ -28,7 +29,7 @@ from relay.settings.binding import not_bound
 def serve(config: Path | None) -> None:
     """Run the relay until SIGTERM.
 
-    Prints one line, `ready public=… operations=…`, once both listeners accept. Needs no file: GENESYS_CLIENT_ID,
+    Prints one line, `ready public=… operations=…`, once both listeners accept, and tells systemd. Needs no file: GENESYS_CLIENT_ID,
     GENESYS_CLIENT_SECRET, GENESYS_API_BASE_URL and WEBHOOK_URL, from the environment or `.env`, are enough.
 
     SIGHUP has the settings read again: sources, the settings of endpoints that are there already and the log's level
@@ -43,7 +44,12 @@ def serve(config: Path | None) -> None:
 
     settings = settings_in_force(config)
     logs.setup(settings.logging.level, settings.logging.log_ids)
-    run_loop(app.serve(settings, say=click.echo, read=lambda: settings_read(config)))
+    run_loop(app.serve(settings, say=_ready, read=lambda: settings_read(config)))
+
+
+def _ready(line: str) -> None:
+    click.echo(line)
+    told("READY=1")
 
 
 @click.command()
