@@ -12,5 +12,5 @@ def told(state: str) -> None:
     address = os.environ.get(VARIABLE, "")
     if address.startswith(("/", "@")):
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
-            way.setblocking(False)  # a manager that does not read holds nobody up
+            way.settimeout(0)  # a manager that does not read holds nobody up
             way.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)

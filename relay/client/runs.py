@@ -60,6 +60,8 @@ class Run:
     thinking_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     depth: int = 1
     known: Known = Known.NOTHING
+    was_taken: bool = False
+    """The relay has known it at one time, and may still: whoever refuses it now need not be the relay."""
     is_over: bool = False
     """Something else has ended it before it was left, like a message of its own session."""
     is_end_said: bool = False
@@ -131,19 +133,24 @@ class Runs:
     def enter(self, whose: Whose, traceparent: str | None = None) -> tuple[Run | None, bool]:
         """(the run, whether it is new); no run where there are too many."""
         run = self._open.get(whose)
-        if run is not None:
+        if run is not None and not run.is_over:
             run.depth += 1
             return run, False
-        if len(self._open) >= self._most:
+        if run is None and len(self._open) >= self._most:
             return None, False
+        # In place of one that is over: nothing more is told of that, and this is other work.
         self._open[whose] = run = Run(whose, traceparent)
         return run, True
 
-    def leave(self, run: Run, now: Ms) -> bool:
-        """True if this was the last use: there is an end to be told. One whose client was closed has ended with it."""
+    def leave(self, run: Run, now: Ms, ending: Ending | None = None) -> bool:
+        """True if this was the last use: there is an end to be told. One whose client was closed has ended with it.
+
+        `ending` is how this use ends, by default as was noted: of several the last one's is the run's.
+        """
         if self._open.get(run.whose) is not run:
             return False
         run.depth -= 1
+        run.ends_with = "thinking_done" if run.is_open else ending or run.ends_with
         if run.is_open:
             return False
         run.expires_at = now + ENDING_FRESH_MS
@@ -156,6 +163,10 @@ class Runs:
         if run.is_open and not run.is_over:
             self._resting[run] = None
             self._resting.move_to_end(run)
+
+    def wake(self, run: Run) -> bool:
+        """Whether it rested until its heartbeat; now it does no longer."""
+        return self._resting.pop(run, NEVER) is None
 
     def due(self, now: Ms) -> Iterator[Run]:
         """Those whose heartbeat is due; they rest no longer."""
@@ -174,12 +185,22 @@ class Runs:
             del self._resting[run]
         return doubted
 
-    def end(self, session_id: object, actor: str | None) -> None:
-        """This actor's message went out, or it left: a run that is still open says nothing more until its end."""
-        for run in self._open.values():
-            if run.whose.session_id == session_id and run.whose.actor == actor:
-                run.is_over = True
-                self._resting.pop(run, None)
+    def end(self, session_id: object, actor: str | None) -> list[Run]:
+        """This actor's message goes out, or it leaves: the runs still open, of which nothing more is told until their end."""
+        ended = [
+            run
+            for run in self._open.values()
+            if run.whose.session_id == session_id and run.whose.actor == actor and not run.is_over
+        ]
+        for run in ended:
+            run.is_over = True
+            self._resting.pop(run, None)
+        return ended
+
+    def resume(self, run: Run) -> bool:
+        """What was to end it did not arrive: True if there is something to be told of it again."""
+        run.is_over = self._open.get(run.whose) is not run
+        return not run.is_over
 
     def all(self) -> list[Run]:
         return list(self._open.values())

@@ -17,7 +17,7 @@ from relay import wire
 from relay.client.activity import Told, actor_id, is_ending
 from relay.client.answers import Answer, Fault, Trouble, away
 from relay.client.health import SAID_AT, Health, Line
-from relay.client.runs import ENDING_FRESH_MS, Known, Run, Runs, Whose
+from relay.client.runs import ENDING_FRESH_MS, Ending, Known, Run, Runs, Whose
 from relay.client.settling import Counts, Settling, tell
 from relay.client.waiting import Entry, Letter, Taken, Waiting
 from relay.core.moments import NEVER, Ms
@@ -96,11 +96,16 @@ class Sender:
 
     async def heard(self, run: Run, *, within_s: float) -> Answer:
         """What the relay answers to what is to be said of `run` now."""
-        if run.known is Known.SURELY if run.is_open else not run.is_end_news:
+        if run.is_over or run.known is Known.SURELY if run.is_open else not run.is_end_news:
             return Answer()
         now = self._now()
         if (silence := self._health.silence(now, until=now + within_s * 1000)) is not None:
             return Answer(trouble=silence)
+        if self._runs.wake(
+            run
+        ):  # it was refused, and rests: whoever asks wants to know what the relay says now
+            self._waiting.mark(run)
+            self._pump_soon()
         return await self._within(self._answered(run), within_s)
 
     def _answered(self, entry: Entry) -> asyncio.Future[Answer]:
@@ -137,9 +142,9 @@ class Sender:
             self._pump_soon()
         return run
 
-    def leave(self, run: Run) -> bool:
+    def leave(self, run: Run, ending: Ending | None = None) -> bool:
         """True if that was the last use, and so the run's end."""
-        is_end = self._runs.leave(run, self._now())
+        is_end = self._runs.leave(run, self._now(), ending)
         if is_end and run.is_end_news:
             crowded_out = self._waiting.mark(run)
             if crowded_out is not None:
@@ -182,13 +187,12 @@ class Sender:
         """Raises TypeError for what is no event, or has no form in JSON."""
         if not all(isinstance(event, Mapping) for event in events):
             raise TypeError("an event is a mapping")
-        ends = any(map(is_ending, events))
         sessions = frozenset(found for event in events if isinstance(found := event.get("sessionId"), str))
-        for event in events:
-            if is_ending(event):
-                self._runs.end(event.get("sessionId"), actor_id(event))
-        fresh_ms = ENDING_FRESH_MS if ends else FRESH_MS
-        return Letter([wire.dumps(event) for event in events], sessions, self._now() + fresh_ms, ends)
+        written = [wire.dumps(event) for event in events]
+        endings = [(event.get("sessionId"), actor_id(event)) for event in events if is_ending(event)]
+        ended = [run for session_id, actor in endings for run in self._runs.end(session_id, actor)]
+        fresh_ms = ENDING_FRESH_MS if endings else FRESH_MS
+        return Letter(written, sessions, self._now() + fresh_ms, bool(endings), ended=ended)
 
     def _put(self, letter: Letter) -> None:
         if self._is_closed:

@@ -53,6 +53,7 @@ class Settling:
         tell(entry, answer)
         if isinstance(entry, Letter):
             return
+        entry.was_taken = True
         if not entry.is_open:
             entry.is_end_told = entry.is_end_said  # else it was left while its beginning was on its way
             return
@@ -75,8 +76,10 @@ class Settling:
     def _refused(self, entry: Entry, answer: Answer, events: int) -> None:
         self._counts.refused += events
         tell(entry, answer)
-        if isinstance(entry, Run):
-            entry.known = Known.NOTHING
+        if isinstance(entry, Letter):
+            self._resume(entry)
+        else:
+            entry.known = Known.PERHAPS if entry.was_taken else Known.NOTHING
             entry.is_over |= answer.trouble is not None and answer.trouble.fault is Fault.UNUSABLE
             self._runs.rest(entry)
 
@@ -100,6 +103,14 @@ class Settling:
     def lose(self, entry: Entry, answer: Answer) -> None:
         self._counts.dropped += len(entry.written) if isinstance(entry, Letter) else 1
         tell(entry, answer)
+        if isinstance(entry, Letter):
+            self._resume(entry)
+
+    def _resume(self, letter: Letter) -> None:
+        """The work goes on, and the guest has seen no message."""
+        for run in letter.ended:
+            if self._runs.resume(run):
+                self._waiting.mark(run)
 
 
 def tell(entry: Entry, answer: Answer) -> None:

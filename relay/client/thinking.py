@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from relay.client.answers import Answer
-from relay.client.runs import Run, Whose
+from relay.client.runs import Ending, Run, Whose
 from relay.client.sending import Sender
 from relay.client.tracing import current_traceparent
 
@@ -23,20 +23,21 @@ class Thinking:
     """One use. `begin` and `end` neither wait nor raise, and may be called on any thread.
 
     For a program whose work has no block to stand in: callbacks, middleware. Else use it as the context manager
-    that `RelayClient.thinking` gives. Ending twice is ending once, and what never began has no end.
+    that `RelayClient.thinking` gives. Ending twice is ending once, and what never began has no end; what has ended
+    may begin anew.
     """
 
     def __init__(self, soon: Soon, whose: Whose, traceparent: str | None = None) -> None:
         self._soon = soon
         self._whose = whose
         self._traceparent = traceparent
-        self._has_begun = self._has_ended = False
+        self._has_begun = self._has_ended = self._is_answered = False
         self._run: Run | None = None
 
     def begin(self) -> None:
-        if self._has_begun:
+        if self._has_begun and not self._has_ended:
             return
-        self._has_begun = True
+        self._has_begun, self._has_ended, self._is_answered = True, False, False
         traceparent = self._traceparent or current_traceparent()
 
         def enter(sender: Sender) -> None:
@@ -46,6 +47,7 @@ class Thinking:
 
     def answered(self) -> None:
         """The answer is posted: the end will be told as `message_sent`. Leave soon after it."""
+        self._is_answered = True
 
         def note(_: Sender) -> None:
             if self._run is not None:
@@ -57,10 +59,11 @@ class Thinking:
         if not self._has_begun or self._has_ended:
             return
         self._has_ended = True
+        ending: Ending = "message_sent" if self._is_answered else "thinking_done"
 
         def leave(sender: Sender) -> None:
             if self._run is not None:
-                sender.leave(self._run)
+                sender.leave(self._run, ending)
 
         self._soon(leave, may_start=False)
 

@@ -34,6 +34,8 @@ class Letter:
     is_ending: bool
     is_alone: bool = False
     on_answer: list[Callable[[Answer], None]] = field(default_factory=list)
+    ended: Sequence[Run] = ()
+    """The open runs it ends, once it is taken."""
 
     def composed(self, _now: Ms) -> Sequence[bytes]:
         return self.written

@@ -10,7 +10,7 @@ from aiohttp import web
 from relay.client import RelayClient
 from relay.errors import Rejected, Unavailable
 from tests.client.beside import GUEST, KEY, SESSION, beside, relay_beside
-from tests.client.standing import problem, standing, taken
+from tests.client.standing import Answering, problem, standing, taken
 
 pytestmark = pytest.mark.looptime
 
@@ -226,18 +226,122 @@ async def test_a_strict_one_that_is_ended_before_anything_was_said_waits_for_no_
         assert relay.requests == []
 
 
-async def test_a_strict_one_whose_key_was_taken_away_ends_without_waiting() -> None:
+async def test_a_strict_one_whose_key_was_taken_away_says_so_as_it_ends_and_does_not_wait_for_it() -> None:
     status = [202]
 
     async def answered(events: list[dict[str, object]]) -> web.Response:
         return taken(len(events)) if status[0] == 202 else problem(401)
 
     async with standing(answered) as relay, RelayClient(relay.url, strict=True) as client:
-        async with client.thinking("s1"):
-            status[0] = 401
-            await asyncio.sleep(6)
-            began = asyncio.get_running_loop().time()
+        use = await client.thinking("s1").__aenter__()
+        status[0] = 401
+        await asyncio.sleep(6)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Rejected, match="401"):
+            await use.__aexit__(None, None, None)
         assert asyncio.get_running_loop().time() == began
+
+
+def once_refused(number: int, status: int) -> Answering:
+    """Takes everything but the request of that number."""
+    seen = 0
+
+    async def answered(events: list[dict[str, object]]) -> web.Response:
+        nonlocal seen
+        seen += 1
+        return problem(status) if seen == number else taken(len(events))
+
+    return answered
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_what_one_heartbeat_is_refused_with_keeps_no_end_back(status: int) -> None:
+    """A proxy without its relay for a moment answers 404: the guest was shown typing until the lease was over."""
+    answered = once_refused(2, status)
+    async with standing(answered) as relay, RelayClient(relay.url) as client, client.thinking("s1"):
+        await asyncio.sleep(6)
+    assert relay.kinds() == ["thinking", "heartbeat", "thinking_done"]
+
+
+async def test_a_strict_one_within_another_that_was_refused_a_heartbeat_asks_the_relay_anew() -> None:
+    """It waited for an answer to what nobody was about to say, and gave up though all was well."""
+    answered = once_refused(2, 404)
+    async with (
+        standing(answered) as relay,
+        RelayClient(relay.url, strict=True) as client,
+        client.thinking("s1"),
+    ):
+        await asyncio.sleep(6)
+        began = asyncio.get_running_loop().time()
+        async with client.thinking("s1"):
+            assert asyncio.get_running_loop().time() == began
+    assert relay.kinds() == ["thinking", "heartbeat", "thinking", "thinking_done"]
+
+
+async def test_work_that_begins_after_the_message_of_other_work_is_shown_though_that_block_is_not_left() -> (
+    None
+):
+    """It joined a run of which nothing more was told."""
+    async with standing() as relay, RelayClient(relay.url) as client, client.thinking("s1"):
+        await asyncio.sleep(1)
+        await client.send({"sessionId": "s1", "type": "message_sent"})
+        async with client.thinking("s1"):
+            await asyncio.sleep(6)
+    told = [(event["type"], event.get("thinkingId")) for events in relay.requests for event in events]
+    assert [kind for kind, _ in told] == [
+        "thinking",
+        "message_sent",
+        "thinking",
+        "heartbeat",
+        "thinking_done",
+    ]
+    (first, _, *second) = [run for _, run in told]
+    assert {first} & set(second) == set()
+
+
+async def test_a_message_that_the_relay_refuses_ends_nothing() -> None:
+    """The run fell silent with its message, taken or not."""
+
+    async def answered(events: list[dict[str, object]]) -> web.Response:
+        return problem(422, "guestId") if events[0]["type"] == "message_sent" else taken(len(events))
+
+    async with standing(answered) as relay, RelayClient(relay.url) as client, client.thinking("s1"):
+        await asyncio.sleep(1)
+        await client.send({"sessionId": "s1", "guestId": "../", "type": "message_sent"})
+        await asyncio.sleep(6)
+    assert relay.kinds() == ["thinking", "message_sent", "heartbeat", "heartbeat", "thinking_done"]
+
+
+async def test_a_message_that_was_never_taken_ends_nothing() -> None:
+    async with standing() as relay, RelayClient(relay.url) as client, client.thinking("s1"):
+        await asyncio.sleep(1)
+        unwritable = {"sessionId": "s1", "type": "message_sent", "seq": object()}
+        assert not (await client.send(unwritable)).is_taken
+        await asyncio.sleep(5)
+    assert relay.kinds() == ["thinking", "heartbeat", "thinking_done"]
+
+
+async def test_of_uses_that_overlap_the_last_one_says_how_it_ends() -> None:
+    """One that had answered was told as the message of one that had failed."""
+    async with standing() as relay, RelayClient(relay.url) as client:
+        answering, failing = client.thinking("s1"), client.thinking("s1")
+        answering.begin()
+        failing.begin()
+        await asyncio.sleep(1)
+        answering.answered()
+        answering.end()
+        await asyncio.sleep(1)
+        failing.end()
+    assert relay.kinds() == ["thinking", "thinking_done"]
+
+
+async def test_one_that_has_ended_may_begin_anew() -> None:
+    async with standing() as relay, RelayClient(relay.url) as client:
+        use = client.thinking("s1")
+        for _ in range(2):
+            async with use:
+                await asyncio.sleep(1)
+    assert relay.kinds() == ["thinking", "thinking_done"] * 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.whole.town import Town
 def listening(address: str) -> socket.socket:
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(address)
-    manager.setblocking(False)
+    manager.settimeout(0)
     return manager
 
 
