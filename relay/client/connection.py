@@ -109,6 +109,11 @@ class Socket:
             if message.type is not aiohttp.WSMsgType.BINARY:
                 return None
 
+    @property
+    def close_code(self) -> int | None:
+        """The relay's reason for closing (RFC 6455 section 7.4.1); None as long as it is open, or where there was none."""
+        return self._socket.close_code
+
     async def close(self, *, within_s: float) -> None:
         try:
             async with asyncio.timeout(within_s):

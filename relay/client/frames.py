@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from relay import wire
 from relay.core.moments import Ms
 
 MOST_BUFFERED = 1000
@@ -21,6 +22,11 @@ class Said:
     is_keystroke: bool
     is_alone: bool = False
     place: int = field(default=0, compare=False)
+
+    @property
+    def session(self) -> wire.Json:
+        """Its session's id, or whatever stands there."""
+        return wire.loads(self.written).get("sessionId")
 
 
 class Buffer:
@@ -52,19 +58,19 @@ class Buffer:
         self._said = deque(sorted([*kept, *self._said], key=lambda one: one.place))
         return len(said) - len(kept)
 
-    def frame(self, now: Ms, *, most: int) -> tuple[list[Said], int]:
-        """What goes into the next frame, and how many were too old for it."""
+    def frame(self, now: Ms, *, most: int, most_bytes: int = FRAME_BYTES) -> tuple[list[Said], int]:
+        """What goes into the next frame, and how many were too old for it. One event goes whatever its size."""
         taken: list[Said] = []
-        late = size_bytes = 0
+        late = size = 0
         while self._said and len(taken) < most:
             one = self._said[0]
             if one.expires_at <= now:
                 late += 1
-            elif taken and (one.is_alone or size_bytes + len(one.written) > FRAME_BYTES):
+            elif taken and (one.is_alone or size + len(one.written) > most_bytes):
                 break
             else:
                 taken.append(one)
-                size_bytes += len(one.written)
+                size += len(one.written)
             self._said.popleft()
             if taken and taken[-1].is_alone:
                 break
@@ -103,6 +109,18 @@ class OnTheirWay:
                 return said
         return []
 
+    def sessions_after(self, number: int) -> list[wire.Json]:
+        """Those that later frames speak of: none of them can be settled before that one is."""
+        return [one.session for later, said in self._frames if later > number for one in said]
+
+    def largest(self) -> tuple[int, list[Said]]:
+        """(number, what was in it) of the frame of most bytes; nothing where none is on its way."""
+        return max(self._frames, key=lambda frame: size_bytes(frame[1]), default=(0, []))
+
     def unanswered(self) -> Iterator[Said]:
         for _, said in self._frames:
             yield from said
+
+
+def size_bytes(said: Sequence[Said]) -> int:
+    return sum(len(one.written) for one in said)

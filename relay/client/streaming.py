@@ -19,7 +19,7 @@ from typing import Protocol, Self
 from relay import wire
 from relay.client.activity import ActorName, Told, activity_event
 from relay.client.answers import NO_ANSWER, Answer, Fault, Trouble, away, refusal
-from relay.client.frames import Buffer, OnTheirWay, Said
+from relay.client.frames import FRAME_BYTES, Buffer, OnTheirWay, Said, size_bytes
 from relay.client.health import Health, asked_wait_ms
 from relay.client.settling import Counts
 from relay.core.moments import Ms
@@ -36,6 +36,11 @@ PAUSE_MS: Ms = 1000
 STEADY_MS: Ms = 5000
 """A socket that was open for so long was not refused: the next one is opened without the wait of the last."""
 
+_TOO_LARGE = Answer(trouble=Trouble(Fault.UNUSABLE, 413, "an event is larger than it takes"))
+
+TOO_BIG = 1009
+"""Why a relay closes a socket with a frame larger than it takes (RFC 6455 section 7.4.1)."""
+
 
 class Socket(Protocol):
     """What `connection.Socket` is, and a test's own."""
@@ -43,6 +48,8 @@ class Socket(Protocol):
     async def send(self, frame: bytes, *, within_s: float) -> None: ...
     async def receive(self) -> str | None: ...
     async def close(self, *, within_s: float) -> None: ...
+    @property
+    def close_code(self) -> int | None: ...
 
 
 Open = Callable[[], Awaitable[Socket | Answer]]
@@ -52,7 +59,7 @@ class Stream:
     """`async with client.stream() as stream:`, then `stream.say(event)`: it neither waits nor raises.
 
     Opened anew whenever it breaks. `counts` has the figures of this stream. Leaving the block waits for the relay to
-    acknowledge what was said, for two seconds at most.
+    acknowledge what was said, for two seconds at most; what is said after it is dropped, until it is entered anew.
     """
 
     def __init__(
@@ -73,7 +80,9 @@ class Stream:
         self._health = Health()
         self._changed = asyncio.Event()
         self._pause_until: Ms = 0
-        self._is_closing = False
+        self._most_bytes = FRAME_BYTES
+        self._closing = asyncio.Event()
+        self._is_closed = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -86,6 +95,8 @@ class Stream:
     def start(self) -> None:
         """Opens it, in the background. Called by `async with`."""
         if self._task is None:
+            self._closing.clear()
+            self._is_closed = False
             self._task = self._loop.create_task(self._run(), name="relay client: stream")
             self._task.add_done_callback(_look)
 
@@ -109,26 +120,28 @@ class Stream:
         task, self._task = self._task, None
         if task is None:
             return
-        self._is_closing = True
+        self._closing.set()
         self._changed.set()
         try:
             await asyncio.wait([task], timeout=CLOSE_S)
         finally:
             task.cancel()
+            self._is_closed = True
+            self.counts.dropped += len(self._buffer) + len(self._way)
+            self._buffer, self._way = Buffer(), OnTheirWay()
         await asyncio.wait([task])
-        self.counts.dropped += len(self._buffer) + len(self._way)
 
     # -- one socket after another ----------------------------------------------------------------------------
 
     def _put(self, said: Said) -> None:
-        self.counts.dropped += not self._buffer.put(said)
+        self.counts.dropped += self._is_closed or not self._buffer.put(said)
         self._changed.set()
 
     async def _run(self) -> None:
-        while not (self._is_closing and self._is_done()):
+        while not (self._closing.is_set() and self._is_done()):
             if await self._is_to_wait():
                 continue
-            began = self._now()
+            began, fails = self._now(), self._health.fails
             socket = await self._opened()
             if isinstance(socket, Answer):
                 self._judge(socket, began)
@@ -137,19 +150,36 @@ class Stream:
                 await self._spoken(socket)
             finally:
                 await socket.close(within_s=1)
+                is_too_big = socket.close_code == TOO_BIG and self._has_shrunk()
                 lost = list(self._way.unanswered())
                 self._way = OnTheirWay()
                 self.counts.dropped += self._buffer.put_back(lost)
             if self._now() - began >= STEADY_MS:
                 self._judge(Answer(), began)
-            if not self._is_closing:
+            else:  # one that acknowledges a little and closes is asked ever more rarely, too
+                self._health.fails = fails
+            if not (self._closing.is_set() or is_too_big):
                 self._judge(away("the stream was closed"), began)
 
     async def _is_to_wait(self) -> bool:
-        wait_ms = self._health.may_try_at - self._now()
-        if wait_ms > 0:
-            await asyncio.sleep(wait_ms / 1000)
-        return wait_ms > 0
+        wait_s = (self._health.may_try_at - self._now()) / 1000
+        if wait_s > 0 and self._closing.is_set():
+            await asyncio.sleep(wait_s)
+        elif wait_s > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), wait_s)
+        return wait_s > 0
+
+    def _has_shrunk(self) -> bool:
+        """The relay takes no frame as large as one of these: the next are smaller, and an event too large by itself is out."""
+        number, largest = self._way.largest()
+        if len(largest) > 1:
+            self._most_bytes = size_bytes(largest) // 2
+        elif largest:
+            self._way.refused(number)
+            self.counts.refused += 1
+            self._judge(_TOO_LARGE, self._now())
+        return bool(largest)
 
     def _judge(self, answer: Answer, began: Ms) -> None:
         line = self._health.judge(answer, began=began, now=self._now(), jitter=self._jitter())
@@ -163,7 +193,7 @@ class Stream:
         hearing = self._loop.create_task(self._hear(socket), name="relay client: stream's answers")
         try:
             with suppress(OSError, TimeoutError):
-                while not hearing.done() and not (self._is_closing and self._is_done()):
+                while not hearing.done() and not (self._closing.is_set() and self._is_done()):
                     await self._speak(socket)
                     await self._wait_for_change()
         finally:
@@ -178,7 +208,7 @@ class Stream:
             now = self._now()
             if now < self._pause_until:
                 return
-            frame, late = self._buffer.frame(now, most=min(room, FRAME_EVENTS))
+            frame, late = self._buffer.frame(now, most=min(room, FRAME_EVENTS), most_bytes=self._most_bytes)
             self.counts.dropped += late
             if not frame:
                 return
@@ -216,19 +246,24 @@ class Stream:
             ):  # else it is of what was taken before the relay asked to wait
                 self._judge(Answer(), self._now())
         elif isinstance(told.get("error"), dict) and isinstance(number := told["error"].get("frame"), int):
-            self._refused(told["error"], self._way.refused(number))
+            self._refused(told["error"], number)
 
-    def _refused(self, problem: dict[str, wire.Json], said: list[Said]) -> None:
-        answer = _answer_of(problem)
+    def _refused(self, problem: dict[str, wire.Json], number: int) -> None:
+        answer, said = _answer_of(problem), self._way.refused(number)
         if answer.trouble is not None and answer.trouble.fault is Fault.AWAY:
             self._pause(answer, answer.trouble)
-            self.counts.dropped += self._buffer.put_back(said)
+            self._put_back(said, number)
         elif len(said) > 1:
-            alone = [replace(one, is_alone=True) for one in said]
-            self.counts.dropped += self._buffer.put_back(alone)
+            self._put_back([replace(one, is_alone=True) for one in said], number)
         else:
             self.counts.refused += len(said)
             self._judge(answer, self._now())
+
+    def _put_back(self, said: list[Said], number: int) -> None:
+        """A keystroke only where nothing later of its session is on its way: said after a message, it would begin anew."""
+        overtaking = self._way.sessions_after(number)
+        fresh = [one for one in said if not (one.is_keystroke and one.session in overtaking)]
+        self.counts.dropped += len(said) - len(fresh) + self._buffer.put_back(fresh)
 
     def _pause(self, answer: Answer, trouble: Trouble) -> None:
         """Of frames that were on their way together one failure counts."""

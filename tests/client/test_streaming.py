@@ -32,6 +32,10 @@ class Door:
     asks_s: int = 0
     """To wait, after a refusal."""
     is_mute: bool = False
+    most_bytes: int = 64 * 1024
+    """What is larger closes the socket."""
+    closes_after: int | None = None
+    """So many frames it is acknowledged, and closed."""
     refused_at: list[float] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
 
@@ -46,7 +50,7 @@ class Door:
         self.queries.append(request.rel_url.query_string)
         if self.status != 101:
             return problem(self.status, Retry_After=str(self.asks_s))
-        socket: web.WebSocketResponse = web.WebSocketResponse()
+        socket: web.WebSocketResponse = web.WebSocketResponse(max_msg_size=self.most_bytes)
         await socket.prepare(request)
         self.sockets.append(socket)
         taken = acked = number = 0
@@ -61,6 +65,10 @@ class Door:
             if message.type is not WSMsgType.TEXT:
                 return socket
             number += 1
+            if number == self.closes_after:
+                await socket.send_json({"ack": taken + 1})
+                await socket.close()
+                return socket
             told = wire.loads(message.data)
             frame = told if isinstance(told, list) else [told]
             if any(event["sessionId"] == "bad" for event in frame):
@@ -267,3 +275,89 @@ async def test_closing_while_nobody_is_there_takes_two_seconds_at_most() -> None
     await client.close()
     assert asyncio.get_running_loop().time() - began <= 2.1
     assert stream.counts.dropped == 1
+
+
+async def test_keystrokes_that_a_message_has_overtaken_are_not_said_after_it() -> None:
+    """They were in a frame with an event that could not be used: the guest saw typing begin after the message."""
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        await asyncio.sleep(1)
+        for event in (KEY | {"sessionId": "bad"}, KEY | {"seq": 1}, KEY | {"seq": 2, "sessionId": "other"}):
+            stream.say(event)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        stream.say(KEY | {"seq": 3, "type": "message_sent"})
+        await asyncio.sleep(3)
+        assert relay.seqs() == [3, 2]
+        assert (stream.counts.taken, stream.counts.refused, stream.counts.dropped) == (2, 1, 1)
+
+
+async def test_a_relay_that_takes_only_small_frames_is_sent_small_ones() -> None:
+    """Its socket was closed, the same frame sent again, and nothing ever taken."""
+    async with door() as relay, RelayClient(relay.url) as client:
+        relay.most_bytes = 1024
+        async with client.stream() as stream:
+            for number in range(100):
+                stream.say(KEY | {"seq": number})
+            await asyncio.sleep(3)
+        assert relay.seqs() == list(range(100))
+        assert (stream.counts.taken, stream.counts.dropped, stream.counts.refused) == (100, 0, 0)
+
+
+async def test_an_event_too_large_by_itself_is_out_and_its_neighbours_arrive(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It closed each socket it was sent through, for as long as it was fresh."""
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        for number in range(5):
+            stream.say(
+                KEY | {"seq": number} | ({"type": "message_sent", "x": "y" * 70_000} if number == 2 else {})
+            )
+        await asyncio.sleep(3)
+        assert list(dict.fromkeys(relay.seqs())) == [0, 1, 3, 4], "the first two again, with their ids"
+        assert (stream.counts.taken, stream.counts.refused) == (4, 1)
+    assert ["larger than it takes" in record.message for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("status", [101, 401, 503])
+async def test_a_stream_with_nothing_to_say_is_left_at_once(status: int) -> None:
+    """Who was refused slept through the wait for the next try first."""
+    async with door() as relay, RelayClient(relay.url) as client:
+        relay.status = status
+        async with client.stream():
+            await asyncio.sleep(3)
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 0.1
+
+
+async def test_what_is_said_after_the_end_is_counted_and_a_stream_may_be_entered_anew() -> None:
+    async with door() as relay, RelayClient(relay.url) as client:
+        stream = client.stream()
+        for number in (1, 2):
+            async with stream:
+                stream.say(KEY | {"seq": number})
+        stream.say(KEY | {"seq": 3})
+        await asyncio.sleep(1)
+        assert relay.seqs() == [1, 2]
+        assert (stream.counts.taken, stream.counts.dropped) == (2, 1)
+
+
+async def test_what_is_left_when_leaving_is_cancelled_is_counted() -> None:
+    stream = RelayClient("http://127.0.0.1:1").stream()
+    stream.start()
+    stream.say(KEY)
+    leaving = asyncio.create_task(stream.close())
+    await asyncio.sleep(0.5)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert stream.counts.dropped == 1
+
+
+async def test_one_that_acknowledges_a_little_and_closes_is_asked_ever_more_rarely() -> None:
+    """Its acknowledgement counted as all being well: ten sockets a second were opened, for ever."""
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        relay.closes_after = 1
+        for _ in range(300):
+            stream.say(KEY)
+            await asyncio.sleep(0.1)
+    assert relay.opened <= 12
