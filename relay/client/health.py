@@ -22,6 +22,9 @@ JITTER = 0.25
 MOST_WAIT_MS: Ms = 60_000
 """A longer Retry-After is not a relay's: its own are seconds. A bot should not be silent for an hour by mistake."""
 
+EARLY_MS: Ms = 1
+"""A timer may fire early by the clock's resolution; what is due within it is due."""
+
 SAID_AT = 2
 HEALS_MS: Ms = 1000
 """Asked to wait for longer than this, a first failure is said at once: the next try is too far off to heal it unnoticed.

@@ -16,7 +16,7 @@ from dataclasses import replace
 from relay import wire
 from relay.client.activity import Told, actor_id, is_ending
 from relay.client.answers import Answer, Fault, Trouble, away
-from relay.client.health import SAID_AT, Health, Line
+from relay.client.health import EARLY_MS, SAID_AT, Health, Line
 from relay.client.runs import ENDING_FRESH_MS, Ending, Known, Run, Runs, Whose
 from relay.client.settling import Counts, Settling, tell
 from relay.client.waiting import Entry, Letter, Taken, Waiting
@@ -26,9 +26,6 @@ log = logging.getLogger("relay.client")
 
 FRESH_MS: Ms = 5000
 """A keystroke told later is told too late: the relay itself takes six seconds of silence for the end."""
-
-_EARLY_MS: Ms = 1
-"""A timer may fire early by the clock's resolution; what is due within it is due."""
 
 MOST_WAITING = 1000
 MOST_RUNS = 10_000
@@ -214,7 +211,7 @@ class Sender:
 
     def _pump(self) -> None:
         self._soon = None
-        now = self._now() + _EARLY_MS
+        now = self._now() + EARLY_MS
         for run in self._runs.due(now):
             self._waiting.mark(run)
         while self._health.may_try_at <= now and len(self._tasks) < MOST_AT_ONCE:

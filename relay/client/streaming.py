@@ -20,7 +20,7 @@ from relay import wire
 from relay.client.activity import ActorName, Told, activity_event
 from relay.client.answers import NO_ANSWER, Answer, Fault, Trouble, away, refusal
 from relay.client.frames import FRAME_BYTES, Buffer, OnTheirWay, Said, size_bytes
-from relay.client.health import Health, asked_wait_ms
+from relay.client.health import EARLY_MS, Health, asked_wait_ms
 from relay.client.settling import Counts
 from relay.core.moments import Ms
 
@@ -138,7 +138,7 @@ class Stream:
         self._changed.set()
 
     async def _run(self) -> None:
-        while not (self._closing.is_set() and self._is_done()):
+        while not self._is_over():
             if await self._is_to_wait():
                 continue
             began, fails = self._now(), self._health.fails
@@ -158,17 +158,19 @@ class Stream:
                 self._judge(Answer(), began)
             else:  # one that acknowledges a little and closes is asked ever more rarely, too
                 self._health.fails = fails
-            if not (self._closing.is_set() or is_too_big):
+            if not (self._is_over() or is_too_big):
                 self._judge(away("the stream was closed"), began)
 
     async def _is_to_wait(self) -> bool:
-        wait_s = (self._health.may_try_at - self._now()) / 1000
-        if wait_s > 0 and self._closing.is_set():
-            await asyncio.sleep(wait_s)
-        elif wait_s > 0:
+        wait_ms = self._health.may_try_at - self._now()
+        if wait_ms <= EARLY_MS:
+            return False
+        if self._closing.is_set():
+            await asyncio.sleep(wait_ms / 1000)
+        else:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), wait_s)
-        return wait_s > 0
+                await asyncio.wait_for(self._closing.wait(), wait_ms / 1000)
+        return True
 
     def _has_shrunk(self) -> bool:
         """The relay takes no frame as large as one of these: the next are smaller, and an event too large by itself is out."""
@@ -193,7 +195,7 @@ class Stream:
         hearing = self._loop.create_task(self._hear(socket), name="relay client: stream's answers")
         try:
             with suppress(OSError, TimeoutError):
-                while not hearing.done() and not (self._closing.is_set() and self._is_done()):
+                while not (hearing.done() or self._is_over()):
                     await self._speak(socket)
                     await self._wait_for_change()
         finally:
@@ -272,8 +274,8 @@ class Stream:
             self._judge(answer, now)
         self._pause_until = max(self._pause_until, now + max(PAUSE_MS, asked_wait_ms(trouble)))
 
-    def _is_done(self) -> bool:
-        return not self._buffer and not len(self._way)
+    def _is_over(self) -> bool:
+        return self._closing.is_set() and not self._buffer and not len(self._way)
 
     def _now(self) -> Ms:
         return self._loop.time() * 1000
