@@ -60,6 +60,7 @@ class End(StrEnum):
 
 
 _WORDS: dict[End, tuple[WSCloseCode, bytes]] = {
+    End.SILENT: (WSCloseCode.POLICY_VIOLATION, b"no ping was answered"),
     End.UNREAD: (WSCloseCode.POLICY_VIOLATION, b"what is sent here is not read: acks and errors pile up"),
     End.REVOKED: (WSCloseCode.POLICY_VIOLATION, b"these credentials are no longer good"),
     End.DRAINING: (WSCloseCode.GOING_AWAY, b"the relay is stopping: open the stream again"),
@@ -85,24 +86,26 @@ class Stream:
     _heard_at: float = 0.0
     _pinged_at: float | None = None
     _turn: Turn | None = None
+    _is_gone: bool = False
+    """Nothing can be said any more; what was said here before is taken all the same."""
     _clock: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _has_news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Until it is over, whoever ended it; `why` says who."""
-        self._heard_at = self._clock.time()
-        tasks = [
-            asyncio.create_task(self._read(), name="stream-reading"),
-            asyncio.create_task(self._keep(), name="stream-keeping"),
-        ]
+        self._is_heard()
+        reading = asyncio.create_task(self._read(), name="stream-reading")
+        tasks = [reading, asyncio.create_task(self._keep(), name="stream-keeping")]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            if reading not in done:
+                await self.end(End.SILENT)
         except TimeoutError:
             await self.end(End.UNREAD)
         except ConnectionError:
-            pass  # the caller went while we were speaking
+            pass  # the caller went before its turn came
         finally:
             for task in tasks:
                 task.cancel()
@@ -115,7 +118,12 @@ class Stream:
         self.why = why
         if self._turn is not None:
             self._turn.cancel()
-        code, words = _WORDS[why]
+        await self._close(*_WORDS[why])
+
+    async def _close(self, code: int, words: bytes = b"") -> None:
+        """What was taken is acknowledged first: it would be sent again on the caller's next stream."""
+        with suppress(TimeoutError):
+            await self._acknowledge()
         with suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(GRACE_S):
                 await self.socket.close(code=code, message=words, drain=False)
@@ -127,6 +135,7 @@ class Stream:
             await self._take(frame)
             if self._taken - self._acked >= ACK_EVENTS:
                 await self._acknowledge()
+        await self._close(self.socket.close_code or WSCloseCode.OK)
 
     async def _next(self) -> bytes | str | None:
         """The next frame's bytes (a text for what was no text), or None at the end; pings meanwhile."""
@@ -134,7 +143,7 @@ class Stream:
             message = (
                 await self.socket.receive()
             )  # without a timeout: one for each frame costs half of the frame
-            self._heard_at, self._pinged_at = self._clock.time(), None
+            self._is_heard()
             if message.type is _TEXT:
                 frame: bytes = message.data
                 return frame
@@ -146,6 +155,9 @@ class Stream:
             if message.type is _PING and not self.socket.closed:
                 await self._send(message.data, _PONG)
         return None
+
+    def _is_heard(self) -> None:
+        self._heard_at, self._pinged_at = self._clock.time(), None
 
     # Keeping.
 
@@ -169,7 +181,6 @@ class Stream:
         if self._taken > self._acked and now >= self._ack_at:
             await self._acknowledge()
         if self._pinged_at is not None and now >= self._pinged_at + PONG_WITHIN_S:
-            self.why = End.SILENT
             return False
         if self._pinged_at is None and now >= self._heard_at + PING_AFTER_S:
             self._pinged_at = now
@@ -234,7 +245,7 @@ class Stream:
             await asyncio.sleep(0)
 
     async def _wait_in_line(self, turns: Turns, size_bytes: int) -> None:
-        """Until it is its turn, or the stream's end."""
+        """Until it is its turn, or the stream's end. Raises ConnectionError where the caller has gone meanwhile."""
         if self.socket.closed:
             return
         await self._acknowledge()
@@ -242,8 +253,11 @@ class Stream:
         try:
             while not turn.done():
                 done, _ = await asyncio.wait((turn,), timeout=ALIVE_S)
+                self._is_heard()  # what it answers to pings is not read meanwhile
                 if not done:
                     await self._send(b"", _PONG)
+                if self._is_gone:
+                    raise ConnectionResetError
         finally:
             self._turn = None
             turns.leave(turn)
@@ -275,6 +289,11 @@ class Stream:
             await self._send(b'{"ack":%d}' % self._acked, _TEXT)
 
     async def _send(self, data: bytes, kind: WSMsgType) -> None:
-        """Raises TimeoutError where the caller does not read, ConnectionError where it has gone."""
-        async with asyncio.timeout(UNREAD_S):
-            await self.socket.send_frame(data, kind)
+        """Raises TimeoutError where the caller does not read."""
+        if self._is_gone:
+            return
+        try:
+            async with asyncio.timeout(UNREAD_S):
+                await self.socket.send_frame(data, kind)
+        except ConnectionError:
+            self._is_gone = True

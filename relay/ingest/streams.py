@@ -233,10 +233,11 @@ def _socket(request: web.BaseRequest, *, max_bytes: int) -> Socket:
         )
     socket: Socket = web.WebSocketResponse(
         timeout=GRACE_S,
+        autoclose=False,  # an ack that is due goes first
         autoping=False,  # its pings count the time in which we ourselves do not read
         protocols=(PROTOCOL,),
         compress=False,  # nothing is unpacked
-        max_msg_size=max_bytes,
+        max_msg_size=max_bytes + 1,  # a message as large as that is one too many for aiohttp
         writer_limit=16_384,
         decode_text=False,
     )

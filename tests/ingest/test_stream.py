@@ -125,9 +125,8 @@ async def test_frames_that_come_together_are_taken_together() -> None:
 
 @pytest.mark.looptime
 async def test_of_frames_that_come_together_none_is_taken_before_its_turn() -> None:
-    async with opened(
-        settings(sources={"crm": {"keys": [key_settings(sure())], "events_per_s": 5}})
-    ) as house:
+    crm = {"keys": [key_settings(sure())], "events_per_s": 5}
+    async with opened(settings(sources={"crm": crm}), is_timed=True) as house:
         stream = await house.stream()
         await send(stream, *([EVENT] * 30))
         assert await said(stream) == {"ack": 10}  # two seconds' worth at once, and then no more
@@ -251,9 +250,11 @@ async def test_what_cannot_be_taken_now_says_when_to_come_back() -> None:
 async def test_a_frame_past_64_kib_ends_the_stream() -> None:
     async with opened() as house:
         stream = await house.stream()
-        await stream.send_str(wire.dumps(EVENT).decode() + " " * 65_536)
+        await stream.send_str(wire.dumps(EVENT).decode().ljust(65_536))
+        assert await said(stream) == {"ack": 1}
+        await stream.send_str(wire.dumps(EVENT).decode().ljust(65_537))
         assert (await closed(stream))[0] == 1009
-        assert house.taken == []
+        await until(lambda: [one.kind for one in house.taken] == [Kind.KEYSTROKE, Kind.ACTOR_LEFT])
 
 
 async def test_nothing_is_compressed() -> None:
@@ -285,10 +286,9 @@ async def test_a_stream_that_answers_no_ping_is_taken_for_gone() -> None:
     async with opened() as house:
         stream, loop = await house.stream(), asyncio.get_running_loop()
         await send(stream, EVENT)
-        await until(lambda: [one.kind for one in house.taken][-1:] == [Kind.ACTOR_LEFT])
-        assert loop.time() == pytest.approx(
-            PING_AFTER_S + PONG_WITHIN_S, abs=6
-        )  # its closing handshake included
+        assert await closed(stream) == (1008, "no ping was answered")
+        assert loop.time() == pytest.approx(PING_AFTER_S + PONG_WITHIN_S, abs=0.5)
+        await until(lambda: [one.kind for one in house.taken] == [Kind.KEYSTROKE, Kind.ACTOR_LEFT])
         assert house.counted('relay_stream_ends_total{reason="silent"}') == 1
         await stream.close()
 
@@ -405,6 +405,58 @@ async def test_a_stream_that_waits_long_is_told_every_five_seconds_that_we_live(
             assert loop.time() - began == pytest.approx(turn * ALIVE_S, abs=0.3)
         assert await said(stream) == {"ack": 201}
         await stream.close()
+
+
+@pytest.mark.looptime
+async def test_a_stream_that_waits_for_longer_than_pings_may_is_not_taken_for_silent() -> None:
+    crm = {"keys": [key_settings(sure())], "events_per_s": 10}
+    async with opened(settings(sources={"crm": crm}), is_timed=True) as house:
+        stream = await house.stream()
+        await send(stream, [EVENT] * 500, EVENT)
+        assert await said(stream) == {"ack": 500}
+        while (message := await stream.receive(timeout=30)).type is WSMsgType.PONG:
+            pass
+        assert message.data == '{"ack":501}'
+        assert asyncio.get_running_loop().time() > PING_AFTER_S + PONG_WITHIN_S + ALIVE_S
+        message = await stream.receive(timeout=60)
+        assert message.type is WSMsgType.PING
+        await stream.pong(message.data)
+        await asyncio.sleep(PONG_WITHIN_S + 1)
+        assert not house.counted('relay_stream_ends_total{reason="silent"}')
+        await stream.close()
+
+
+async def test_what_is_taken_is_acknowledged_before_the_stream_is_closed() -> None:
+    """It was sent again on the next one."""
+    async with opened() as house:
+        stream = await house.stream()
+        await send(stream, EVENT, EVENT)
+        await until(lambda: len(house.taken) == 2)
+        assert house.doors is not None
+        await house.doors.drain()
+        assert await said(stream) == {"ack": 2}
+        assert (await closed(stream))[0] == 1001
+
+
+@pytest.mark.parametrize("count", [1, 300])
+async def test_what_a_caller_said_before_it_went_is_taken(count: int) -> None:
+    """Its close and its end are here with its frames, and nothing can be said to it any more."""
+    close = b"\x88\x82" + bytes(4) + (1001).to_bytes(2, "big")
+    async with opened() as house:
+        reader, writer = await narrow(house.base_url)
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(framed(wire.dumps(EVENT)) * count + close)
+        writer.close()
+        await until(lambda: [one.kind for one in house.taken][-1:] == [Kind.ACTOR_LEFT], within_s=5)
+        assert len(house.taken) == count + 1
+
+
+async def test_the_last_ack_and_the_code_come_before_the_answer_to_a_close() -> None:
+    async with opened() as house:
+        close = b"\x88\x82" + bytes(4) + (1001).to_bytes(2, "big")
+        told = await house.said(HANDSHAKE + framed(wire.dumps(EVENT)) * 2 + close)
+        assert told.endswith(b"\x81\x09" + b'{"ack":2}' + b"\x88\x02" + (1001).to_bytes(2, "big"))
 
 
 @pytest.mark.looptime
