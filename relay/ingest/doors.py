@@ -124,9 +124,13 @@ class Doors:
         await self.streams.drain()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        if hdrs.ORIGIN in request.headers:
-            return await self._answered_to_a_page(request)
-        return await self._answered(request)
+        is_page = hdrs.ORIGIN in request.headers
+        answered = await (self._answered_to_a_page(request) if is_page else self._answered(request))
+        if hdrs.EXPECT in request.headers and not request.content.is_eof():
+            # Uninvited, a caller leaves its body out or sends it all the same (RFC 9110 section 10.1.1): what comes
+            # next is one of two things, and is not read.
+            answered.force_close()
+        return answered
 
     def at_once(self, message: RawRequestMessage, payload: StreamReader) -> bytes | None:
         """The answer to what need not wait for aiohttp's own way (see `prompt`); None where it must."""

@@ -18,7 +18,8 @@ from relay.ingest.credentials import Caller
 from relay.ingest.events import CheckAddress, Event, EventReader, Reading
 from relay.ingest.orders import BroadcastRequest, BroadcastResult
 from relay.ingest.plain import Awake, Batch
-from relay.ingest.refusals import BadField, rejected
+from relay.ingest.refusals import BadField, rejected, too_many_events
+from relay.ingest.shares import MOST_EVENTS
 from relay.ingest.tickets import bind
 from relay.observe.metrics import Metrics, Tally
 from relay.observe.series import EVENTS
@@ -51,7 +52,7 @@ class Beyond:
 
 
 class Intake:
-    """Raises Rejected (403, 422, 429) or Unavailable, and then nothing was applied and no id is remembered."""
+    """Raises Rejected (403, 413, 422, 429) or Unavailable, and then nothing was applied and no id is remembered."""
 
     def __init__(
         self,
@@ -98,6 +99,8 @@ class Intake:
     def batch(self, caller: Caller, events: Sequence[Event]) -> Batch:
         """What events say that are checked already."""
         if caller.ticket is not None:
+            if len(events) > MOST_EVENTS:
+                raise too_many_events(MOST_EVENTS)
             for event in events:
                 bind(event, caller.ticket)
         return self._reading.batch(events, caller.source, caller.gateway)

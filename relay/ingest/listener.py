@@ -121,6 +121,14 @@ class _Connection(web.RequestHandler):
         if self._listener.is_overfull:
             self.force_close()
 
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio's own contract: True keeps our half open
+        """A caller that has said all may be listening yet (RFC 9112 section 9.6): what it asked in full is answered."""
+        asked, waiter = self._current_request, self._waiter
+        is_whole = asked is None or asked.content.is_eof()
+        is_answering = is_whole and (waiter is None or waiter.done()) and self._payload_parser is None
+        self.close()
+        return is_answering
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self._read_again()
         super().connection_lost(exc)
@@ -188,7 +196,7 @@ class Listener(web.Server):
     @property
     def is_overfull(self) -> bool:
         """True once there are more connections than the process can afford."""
-        is_overfull = len(self.connections) > self._most
+        is_overfull = len(self._connections) > self._most  # aiohttp's own `connections` copies them
         if is_overfull:
             self._say("too_many_connections", None)
         return is_overfull

@@ -71,7 +71,7 @@ def not_json(words: str = "Invalid JSON: the body is empty") -> Rejected:
 
 def too_many_events(limit: int) -> Rejected:
     return Rejected(
-        413, "Too many events", f"at most {limit} events fit in one request; send the rest in another"
+        413, "Too many events", f"at most {limit} events are taken at once here; send the rest after them"
     )
 
 

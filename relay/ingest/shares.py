@@ -15,6 +15,9 @@ from relay.settings.upstream import Source
 TICKET = Source(requests_per_s=20, events_per_s=20, bytes_per_s=65_536, max_streams=4)
 """Every keystroke of the quickest typist (15 a second were seen, for seconds), and a page open in four tabs."""
 
+MOST_EVENTS = 40
+"""At once, by ticket: two seconds' worth. A larger batch would be the source's to pay for."""
+
 _LOOKED_AT = 2
 """Of the longest unused, whenever one is added: they shrink twice as quickly as they grow."""
 

@@ -161,6 +161,16 @@ async def narrow(base_url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     return await asyncio.open_connection(sock=narrow, limit=1024)
 
 
+async def narrow_at_both_ends(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Also our side's kernel takes a few kilobytes only, so that some are left to us whatever is said."""
+    caller = await narrow(house.base_url)
+    await until(lambda: len(house.connections) == 1)
+    transport = house.connections[0].transport
+    assert transport is not None
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    return caller
+
+
 def check_address(gateway: str, address: Address) -> str | None:
     """As the guest gateway does."""
     if gateway == "guest" and not is_uuid(address.session_id):

@@ -15,7 +15,7 @@ import pytest
 
 from relay import wire
 from relay.observe import logs
-from tests.ingest.house import EVENT, House, opened, settings
+from tests.ingest.house import EVENT, House, narrow, opened, settings
 from tests.ingest.test_body import HEAD
 from tests.ingest.test_stream import HANDSHAKE, framed
 
@@ -104,6 +104,27 @@ async def test_what_follows_a_refused_handshake_is_not_read_as_a_request() -> No
         refused = await house.said(HANDSHAKE.replace(b"trk_", b"xxx_") + INNER)
         assert re.findall(rb"HTTP/1\.[01] (\d+)", refused) == [b"401"]
         assert house.taken == []
+
+
+@pytest.mark.parametrize(
+    "refused", [HEAD.replace(b"trk_", b"xxx_"), HEAD.replace(b"/v1/events", b"/nowhere")]
+)
+async def test_what_follows_a_refused_caller_that_was_not_invited_is_not_read(refused: bytes) -> None:
+    """It goes on with its next request or with its body, as it likes: taken for a body, a request was lost and the next
+    one cut in two.
+    """
+    head = b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (len(INNER) - 10)
+    async with opened(QUICK) as house:
+        reader, writer = await narrow(house.base_url)
+        writer.write(refused + head)
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            writer.write(INNER + INNER)
+            rest = await reader.read()
+        assert b"Connection: close" in answer
+        assert b"HTTP/1." not in rest
+        assert house.taken == []
+        writer.close()
 
 
 STALLS: dict[str, bytes] = {

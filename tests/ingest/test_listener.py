@@ -1,13 +1,14 @@
 import asyncio
 import logging
-import socket
 
 import pytest
 from aiohttp import http_parser
 
+from relay import wire
 from relay.errors import SettingsError
-from relay.ingest import Doors, assert_compiled_parser
-from tests.ingest.house import EVENT, House, narrow, opened, until
+from relay.ingest import BroadcastRequest, BroadcastResult, Doors, assert_compiled_parser
+from tests.ingest.house import EVENT, ORDER, House, narrow, narrow_at_both_ends, opened, until
+from tests.ingest.test_body import HEAD
 
 GARBAGE = [
     b"kanarienvogel\r\n\r\n",
@@ -127,14 +128,25 @@ async def test_whoever_reads_late_but_reads_gets_all_of_it(house: House) -> None
     writer.close()
 
 
-async def narrow_at_both_ends(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Also our side's kernel takes a few kilobytes only, so that some are left to us whatever is said."""
-    caller = await narrow(house.base_url)
-    await until(lambda: len(house.connections) == 1)
-    transport = house.connections[0].transport
-    assert transport is not None
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    return caller
+@pytest.mark.parametrize("path", ["/v1/broadcasts", "/v1/events"])
+async def test_a_caller_that_has_said_all_is_answered(house: House, path: str) -> None:
+    async def slowly(_: BroadcastRequest) -> BroadcastResult:
+        await asyncio.sleep(0.2)
+        return BroadcastResult(success=True, latency_ms=200, audit_id="aud-1", status=202)
+
+    house.on_broadcast = slowly
+    host, _, port = house.base_url.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = wire.dumps(ORDER if path == "/v1/broadcasts" else EVENT)
+    head = HEAD.replace(b"/v1/events", path.encode())
+    writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    writer.write_eof()
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 20")
+    assert bool(house.ordered) is (path == "/v1/broadcasts")
+    await until(lambda: not house.connections, within_s=5)
+    writer.close()
 
 
 def test_the_compiled_parser_is_in_use() -> None:

@@ -111,6 +111,15 @@ async def test_tickets_of_one_actor_in_one_session_hold_four_streams_and_no_more
 
 
 @pytest.mark.looptime
+async def test_an_array_by_ticket_is_no_larger_than_a_ticket_s_batch() -> None:
+    async with opened(desk()) as house:
+        socket = await house.stream(PROTOCOL, await ticket(house), Origin=PAGE)
+        await send(socket, [PLAIN] * 41, [PLAIN] * 40)
+        assert (await said(socket))["error"]["status"] == 413
+        assert await said(socket) == {"ack": 40}
+        await socket.close()
+
+
 async def test_what_a_ticket_sends_comes_by_itself() -> None:
     """It is paid for in two lines, a frame at a time."""
     async with opened(desk()) as house:

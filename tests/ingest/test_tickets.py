@@ -180,6 +180,14 @@ async def test_a_ticket_cannot_use_up_what_its_source_may() -> None:
         assert [(await by_ticket(house, PLAIN, text)).status for _ in range(21)] == [202] * 20 + [429]
 
 
+async def test_a_ticket_cannot_use_up_its_source_s_events_in_one_batch() -> None:
+    async with opened(desk()) as house:
+        text = await ticket(house)
+        answers = [await by_ticket(house, [PLAIN] * count, text) for count in (41, 40)]
+        assert [answer.status for answer in answers] == [413, 202]
+        assert "at most 40 events" in (await answers[0].json())["detail"]
+
+
 async def test_the_rates_of_its_source_bind_a_ticket_too() -> None:
     async with opened(desk(requests_per_s=2)) as house:
         text = await ticket(house)
