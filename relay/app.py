@@ -181,10 +181,10 @@ def _parts(
                 "sources: with the last one gone, everybody on this machine could post: leave an empty [sources.NAME] "
                 "to keep the door closed, or restart the relay to open it"
             )
-        flow = assembly.flow
+        flow, take_doors = assembly.flow, doors.prepared(fresh, credentials)
 
         def take() -> None:
-            doors.use(fresh, credentials)
+            take_doors()
             flow.trusted_clocks, flow.sessions.of_source = trusted_clocks(fresh), source_caps(fresh)
 
         return take

@@ -17,7 +17,6 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
 from relay.core.moments import Ms, UnixMs, rfc3339
-from relay.core.signature import ID_HEADER
 from relay.core.ticket import Ticket
 from relay.errors import Rejected, Unavailable
 from relay.ingest import event_door
@@ -31,14 +30,14 @@ from relay.ingest.counts import count_refusal
 from relay.ingest.credentials import WRITE, Caller, Credentials
 from relay.ingest.event_door import EventDoor
 from relay.ingest.events import EventReader, actor_key
-from relay.ingest.hosts import HostRule
+from relay.ingest.hosts import Headers, HostRule
 from relay.ingest.intake import Beyond, Intake
 from relay.ingest.orders import address_of, read_order, request_of
 from relay.ingest.pages import is_preflight, let_read, preflight
 from relay.ingest.refusals import WrongMethod
 from relay.ingest.streams import Streams
 from relay.ingest.tickets import DEFAULT_LIFE_S, read_ticket_request, ticketed_address
-from relay.ingest.unproven import Proven, Unproven
+from relay.ingest.unproven import Unproven
 from relay.observe.metrics import Metrics
 from relay.settings.models import Server, Settings
 
@@ -47,11 +46,10 @@ _DRAINING_RETRY_S = 5.0  # a restart takes ten at most; most of it is over by th
 
 
 Door = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-SignedAnswer = Callable[[web.BaseRequest, Caller, bytes], Awaitable[web.StreamResponse]]
 
 
 class Doors:
-    """Answers every request of the public listener; hand it to `listener.runner`."""
+    """Answers every request of the public listener; hand it to a `Listener`."""
 
     def __init__(
         self,
@@ -64,7 +62,7 @@ class Doors:
         wall: Callable[[], UnixMs],
     ) -> None:
         self.credentials = credentials
-        """Replaced by `use`."""
+        """Replaced by what `prepared` returns."""
         self.is_draining = False
         """Set when the relay is about to stop: every further request is answered 503."""
         self._limits: Server = settings.server
@@ -110,13 +108,21 @@ class Doors:
         paths = {path: frozenset(methods) for path, methods in self._doors.items()}
         return paths | {f"{SOURCES}{{source}}": frozenset({hdrs.METH_POST})}
 
-    def use(self, settings: Settings, credentials: Credentials) -> None:
-        """Who may post, from now on; what the sources that stay have sent and used is remembered."""
-        self.credentials = self._events.credentials = credentials
-        self._accounts.use(settings)
-        self._hosts.origins = self._accounts.origins
-        self._sources.use(settings)
-        self.streams.use(credentials)
+    def prepared(self, settings: Settings, credentials: Credentials) -> Callable[[], None]:
+        """What takes over who may post; what the sources that stay have sent and used is remembered.
+
+        Raises SettingsError, and then goes on as before; what it returns cannot fail.
+        """
+        take_sources = self._sources.prepared(settings)
+
+        def take() -> None:
+            self.credentials = self._events.credentials = credentials
+            self._accounts.use(settings)
+            self._hosts.origins = self._accounts.origins
+            take_sources()
+            self.streams.use(credentials)
+
+        return take
 
     async def drain(self) -> None:
         """Refuse what comes (503), and close what is open; in about a second."""
@@ -170,7 +176,9 @@ class Doors:
     async def _broadcasts(self, request: web.BaseRequest) -> web.StreamResponse:
         headers, most = request.headers, self._limits.max_event_bytes
         if self.credentials.is_signed(headers):
-            return await self._signed(request, self._ordered, max_bytes=most)
+            form_of(headers)
+            ordered = partial(self._ordered, request)
+            return await self._unproven.signed(request, self._signer, ordered, max_bytes=most)
         caller, body = await self._asked(request)
         return await self._ordered(request, caller, body)
 
@@ -221,13 +229,6 @@ class Doors:
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         return await self.streams.serve(request, self.credentials)
 
-    async def _signed(
-        self, request: web.BaseRequest, answer: SignedAnswer, *, max_bytes: int
-    ) -> web.StreamResponse:
-        headers = request.headers
-        form_of(headers)
-
-        def prove(body: bytes) -> Proven:
-            return Proven(self.credentials.signer(headers, body, WRITE), headers[ID_HEADER])
-
-        return await self._unproven.answered(request, prove, partial(answer, request), max_bytes=max_bytes)
+    def _signer(self, headers: Headers, body: bytes) -> Caller:
+        """Raises Rejected (401)."""
+        return self.credentials.signer(headers, body, WRITE)

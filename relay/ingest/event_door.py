@@ -26,7 +26,7 @@ from relay.ingest.lines import Lines
 from relay.ingest.plain import Batch
 from relay.ingest.refusals import too_large
 from relay.ingest.shares import Share
-from relay.ingest.unproven import Proven, Unproven
+from relay.ingest.unproven import Unproven
 from relay.observe.metrics import Metrics
 from relay.settings.models import Server
 
@@ -121,16 +121,13 @@ class EventDoor:
         )
 
     async def _signed(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers = request.headers
-        form = form_of(headers)
-
-        def prove(body: bytes) -> Proven:
-            return Proven(self._signer(headers, body), headers[ID_HEADER])
+        form = form_of(request.headers)
 
         async def answer(caller: Caller, body: bytes) -> web.StreamResponse:
             return _told(self._taken(caller, self._accounts[caller.source], form, body))
 
-        return await self._unproven.answered(request, prove, answer, max_bytes=self._limits.max_batch_bytes)
+        most = self._limits.max_batch_bytes
+        return await self._unproven.signed(request, self._signer, answer, max_bytes=most)
 
     def _signer(self, headers: Headers, body: bytes) -> Caller:
         """Raises Rejected (401)."""

@@ -9,11 +9,14 @@ concerned, since a key is looked at before a body.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from relay.core.moments import Ms
+from relay.core.signature import ID_HEADER
 from relay.ingest.accounts import Accounts
 from relay.ingest.answers import reply
 from relay.ingest.body import Book, read_body
@@ -27,16 +30,23 @@ MOST_BYTES = 32 * 2**20
 """Of all such bodies on their way: thirty-two of the largest, thousands of the usual ones."""
 
 
+Answer = Callable[[bytes], Awaitable[web.StreamResponse]]
+SignedAnswer = Callable[[Caller, bytes], Awaitable[web.StreamResponse]]
+Signer = Callable[[CIMultiDictProxy[str], bytes], Caller]
+"""Who signed these headers and bytes, by the settings of this moment. Raises Rejected (401)."""
+
+
 class Proven(NamedTuple):
-    """Who sent a body. `message_id` tells a repeat, None where nothing does; `status` answers one."""
+    """Who sent a body, and who answers it. `message_id` tells a repeat, None where nothing does; `status` answers one."""
 
     caller: Caller
     message_id: str | None
+    answer: Answer
     status: int = 202
 
 
 class Unproven:
-    """Raises Rejected (401, 408, 413, 429, 503), and whatever `prove` and `answer` raise."""
+    """Raises Rejected (401, 408, 413, 429, 503), and whatever is raised by who proves and who answers."""
 
     def __init__(
         self,
@@ -54,27 +64,37 @@ class Unproven:
         self._now = now
         self._held_bytes = 0
 
-    async def answered(
-        self,
-        request: web.BaseRequest,
-        prove: Callable[[bytes], Proven],
-        answer: Callable[[Caller, bytes], Awaitable[web.StreamResponse]],
-        *,
-        max_bytes: int,
+    async def signed(
+        self, request: web.BaseRequest, signer: Signer, answer: SignedAnswer, *, max_bytes: int
     ) -> web.StreamResponse:
-        """The same message twice has one effect and two answers of 2xx, whatever `answer` does."""
+        """As `answered`, of Standard Webhooks."""
+        headers = request.headers
+
+        def prove(body: bytes) -> Proven:
+            caller = signer(headers, body)
+            return Proven(caller, headers[ID_HEADER], partial(answer, caller))
+
+        return await self.answered(request, prove, max_bytes=max_bytes)
+
+    async def answered(
+        self, request: web.BaseRequest, prove: Callable[[bytes], Proven], *, max_bytes: int
+    ) -> web.StreamResponse:
+        """The same message twice has one effect and two answers of 2xx, whatever the first answer did.
+
+        `prove` is asked once the body is here: what the settings said when its head came may hold no longer.
+        """
         with self._room() as book:
             body = await read_body(request, max_bytes=max_bytes, timeout_s=self._timeout_s, book=book)
             proof = prove(body)
-        caller, now = proof.caller, self._now()
+        caller, answer, now = proof.caller, proof.answer, self._now()
         account = self._accounts[caller.source]
         account.rates.admit_request(len(body), now)
         if proof.message_id is None:
-            return await answer(caller, body)
+            return await answer(body)
         if account.knows(proof.message_id, now):
             return reply(proof.status, self._intake.counted(caller.source, DUPLICATE)._asdict())
         with account.answering(proof.message_id, now):
-            return await answer(caller, body)
+            return await answer(body)
 
     @contextmanager
     def _room(self) -> Iterator[Book]:

@@ -316,7 +316,7 @@ async def test_a_stopping_relay_waits_for_no_stream_that_does_not_answer() -> No
 
 def used(house: House, fresh: Settings) -> None:
     assert house.doors is not None
-    house.doors.use(fresh, Credentials(fresh, wall=_wall, tickets=house.doors.credentials.tickets))
+    house.doors.prepared(fresh, Credentials(fresh, wall=_wall, tickets=house.doors.credentials.tickets))()
 
 
 def _wall() -> UnixMs:

@@ -7,6 +7,7 @@ Platforms disable a webhook that answers with errors: what an adapter has no use
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from aiohttp import hdrs, web
 
@@ -57,9 +58,14 @@ class SourceDoor:
         self._now = now
         self._wall = wall
 
-    def use(self, settings: Settings) -> None:
-        """Follow the settings. Raises SettingsError, and then goes on as before."""
-        self._adapters = adapters_of(settings)
+    def prepared(self, settings: Settings) -> Callable[[], None]:
+        """What takes over these settings, and cannot fail. Raises SettingsError, and then goes on as before."""
+        adapters = adapters_of(settings)
+
+        def take() -> None:
+            self._adapters = adapters
+
+        return take
 
     def methods(self, path: str) -> Mapping[str, Door] | None:
         """What is served under `path`; a source that is none is told by 401 only, so that nobody can look for them."""
@@ -67,28 +73,28 @@ class SourceDoor:
         return {hdrs.METH_POST: self._answer} if is_ours else None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers = request.headers
-        adapter = self._adapters.get(request.rel_url.raw_path[len(PREFIX) :])
+        source, headers = request.rel_url.raw_path[len(PREFIX) :], request.headers
 
         def prove(body: bytes) -> Proven:
-            return self._proof(adapter, headers, body)
+            return self._proof(source, headers, body)
 
-        async def answer(caller: Caller, body: bytes) -> web.StreamResponse:
-            proven = self._adapters[caller.source]  # nobody had a turn since
-            form_of(headers, allowed=proven.forms)
-            return reply(proven.status, self._taken(proven, body)._asdict())
+        return await self._unproven.answered(request, prove, max_bytes=self._limits.max_batch_bytes)
 
-        return await self._unproven.answered(request, prove, answer, max_bytes=self._limits.max_batch_bytes)
-
-    def _proof(self, adapter: Adapter | None, headers: Headers, body: bytes) -> Proven:
-        """Raises Rejected (401), the same for a source that is none."""
+    def _proof(self, source: str, headers: Headers, body: bytes) -> Proven:
+        """By the adapter of this moment, which then answers too. Raises Rejected (401), the same for a source that is none."""
+        adapter = self._adapters.get(source)
         if adapter is None:
             raise unauthorised()
+        answer = partial(self._answered, adapter, headers)
         if is_signed(adapter.secrets, headers, body, self._wall()) and foreign_page(headers) is None:
-            return Proven(adapter.caller, request_id(adapter.scheme, headers), adapter.status)
+            return Proven(adapter.caller, request_id(adapter.scheme, headers), answer, adapter.status)
         if self._is_keyed(adapter, headers):
-            return Proven(adapter.caller, None)
+            return Proven(adapter.caller, None, answer)
         raise unauthorised()
+
+    async def _answered(self, adapter: Adapter, headers: Headers, body: bytes) -> web.StreamResponse:
+        form_of(headers, allowed=adapter.forms)
+        return reply(adapter.status, self._taken(adapter, body)._asdict())
 
     def _is_keyed(self, adapter: Adapter, headers: Headers) -> bool:
         if hdrs.AUTHORIZATION not in headers:

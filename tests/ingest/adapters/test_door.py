@@ -1,5 +1,6 @@
 """`POST /v1/sources/{source}` on a real socket: who is believed, what is taken, what a platform is answered."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -12,7 +13,8 @@ import pytest
 from relay import wire
 from relay.core.activity import Kind
 from relay.core.signature import Keys
-from relay.errors import Unavailable
+from relay.errors import SettingsError, Unavailable
+from relay.ingest import Credentials
 from relay.settings.models import Settings
 from tests.ingest.house import SESSION, WALL, House, key_settings, opened, settings, sure
 
@@ -213,6 +215,58 @@ async def test_an_adapter_that_is_configured_anew_is_used_anew(house: House) -> 
     assert house.doors is not None
     body = b'{"kind":"keystroke","chat":"%s","guest":"g-17","who":"g-18"}' % SESSION.encode()
     other = SOURCES["other"] | {"mapping": SOURCES["other"]["mapping"] | {"guestId": "who"}}
-    house.doors.use(sourced(other=other), house.doors.credentials)
+    house.doors.prepared(sourced(other=other), house.doors.credentials)()
     assert (await posted(house, "other", body, hub(body)))[0] == 202
     assert house.taken[0].address.guest_id == "g-18"
+
+
+async def posted_across(
+    house: House, source: str, body: bytes, headers: dict[str, str], new: Settings
+) -> int:
+    """The status of a webhook whose body comes only once the settings were read again."""
+    assert house.doors is not None
+    host, _, port = house.base_url.removeprefix("http://").rpartition(":")
+    said = {"Host": host, "Content-Type": "application/json", "Expect": "100-continue"} | headers
+    head = [f"POST /v1/sources/{source} HTTP/1.1", f"Content-Length: {len(body)}"]
+    head += [f"{name}: {value}" for name, value in said.items()]
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write("\r\n".join([*head, "", ""]).encode())
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        house.doors.prepared(new, house.doors.credentials)()
+        writer.write(body)
+        return int((await reader.readline()).split()[1])
+    finally:
+        writer.close()
+
+
+async def test_a_secret_that_is_revoked_while_a_body_comes_proves_it_no_longer(house: House) -> None:
+    body = body_of("chatwoot-typing-on")
+    new = sourced(desk=SOURCES["desk"] | {"secrets": ["another-token-of-some-length"]})
+    assert await posted_across(house, "desk", body, chatwoot(body), new) == 401
+    assert house.taken == []
+
+
+async def test_a_source_that_is_gone_by_the_end_of_a_body_is_a_source_that_is_none(house: House) -> None:
+    body = body_of("chatwoot-typing-on")
+    new = settings(sources={name: one for name, one in SOURCES.items() if name != "desk"})
+    assert await posted_across(house, "desk", body, chatwoot(body), new) == 401
+    assert house.taken == []
+
+
+async def test_a_webhook_is_read_by_the_adapter_there_is_at_its_end(house: House) -> None:
+    body = b'{"kind":"keystroke","chat":"%s","guest":"g-17","who":"g-18"}' % SESSION.encode()
+    other = SOURCES["other"] | {"mapping": SOURCES["other"]["mapping"] | {"guestId": "who"}}
+    assert await posted_across(house, "other", body, hub(body), sourced(other=other)) == 202
+    assert house.taken[0].address.guest_id == "g-18"
+
+
+async def test_adapters_that_cannot_be_built_change_nothing_else(house: House) -> None:
+    assert house.doors is not None
+    doors, before = house.doors, house.doors.credentials
+    broken = sourced(other=SOURCES["other"] | {"mapping": {"type": "kind"}})
+    with pytest.raises(SettingsError, match=r"mapping\.sessionId: is required"):
+        doors.prepared(broken, Credentials(broken, wall=lambda: house.wall))
+    body = b'{"kind":"keystroke","chat":"%s","guest":"g-17"}' % SESSION.encode()
+    assert doors.credentials is before
+    assert (await posted(house, "other", body, hub(body)))[0] == 202
