@@ -5,20 +5,18 @@ import base64
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from relay import wire
 from relay.core.activity import Kind
 from relay.core.signature import Keys
 from relay.errors import SettingsError, Unavailable
 from relay.ingest import Credentials
 from relay.settings.models import Settings
+from tests.ingest.adapters.recorded import as_posted
 from tests.ingest.house import SESSION, WALL, House, key_settings, opened, settings, sure
 
-RECORDINGS = Path(__file__).parent / "recordings"
 TOKEN = "the-integration's-own-token"
 STANDARD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CLOUD = "application/cloudevents+json"
@@ -44,10 +42,6 @@ def sourced(**more: Any) -> Settings:
 async def house() -> AsyncIterator[House]:
     async with opened(sourced()) as house:
         yield house
-
-
-def body_of(name: str) -> bytes:
-    return wire.dumps(wire.loads((RECORDINGS / f"{name}.json").read_bytes())["body"])
 
 
 def hmac_of(signed: bytes) -> bytes:
@@ -78,7 +72,7 @@ async def posted(house: House, source: str, body: bytes, headers: dict[str, str]
 
 
 async def test_a_genesys_agent_types_and_is_answered_200(house: House) -> None:
-    body = body_of("genesys-open-typing")
+    body = as_posted("genesys-open-typing")
     assert await posted(house, "genesys", body, hub(body)) == (
         200,
         {"accepted": 1, "duplicates": 0, "stale": 0},
@@ -96,7 +90,7 @@ async def test_a_webhook_the_platform_repeats_has_one_effect(house: House) -> No
         ("genesys", "genesys-open-text", hub),
         ("desk", "chatwoot-typing-on", chatwoot),
     ):
-        body = body_of(name)
+        body = as_posted(name)
         _, first = await posted(house, source, body, sign(body))
         status, again = await posted(house, source, body, sign(body))
         assert (status, first["accepted"], again) == (200, 1, {"accepted": 0, "duplicates": 1, "stale": 0})
@@ -110,25 +104,25 @@ async def test_a_ticket_of_its_source_is_no_key_to_it() -> None:
         asked = {"sessionId": SESSION, "guestId": "g-17", "actor": {"id": "agent-7"}}
         ticket = (await (await house.post(asked, "/v1/tickets", key=sure(seed=2).key)).json())["ticket"]
         said = {"Authorization": f"Bearer {ticket}", "Origin": page}
-        assert (await posted(house, "genesys", body_of("genesys-open-text"), said))[0] == 401
+        assert (await posted(house, "genesys", as_posted("genesys-open-text"), said))[0] == 401
     assert house.taken == []
 
 
 async def test_a_chatwoot_agent_is_an_actor_of_her_own(house: House) -> None:
-    body = body_of("chatwoot-message-of-an-agent")
+    body = as_posted("chatwoot-message-of-an-agent")
     assert (await posted(house, "desk", body, chatwoot(body)))[0] == 200
     assert [(one.kind, one.actor) for one in house.taken] == [(Kind.MESSAGE_SENT, "user-7")]
 
 
 async def test_a_cloudevent_is_answered_202_and_its_repeat_too(house: House) -> None:
-    body = body_of("cloudevents-keystroke")
+    body = as_posted("cloudevents-keystroke")
     headers = {"Content-Type": CLOUD, **standard(body)}
     assert await posted(house, "bus", body, headers) == (202, {"accepted": 1, "duplicates": 0, "stale": 0})
     assert await posted(house, "bus", body, headers) == (202, {"accepted": 0, "duplicates": 1, "stale": 0})
 
 
 async def test_a_request_that_was_refused_is_not_remembered(house: House) -> None:
-    body = body_of("cloudevents-keystroke")
+    body = as_posted("cloudevents-keystroke")
     headers = {"Content-Type": CLOUD, **standard(body)}
     house.refuses = Unavailable("the outbox is full")
     assert (await posted(house, "bus", body, headers))[0] == 503
@@ -137,14 +131,14 @@ async def test_a_request_that_was_refused_is_not_remembered(house: House) -> Non
 
 
 async def test_what_says_nothing_about_typing_is_answered_well_and_counted(house: House) -> None:
-    body = body_of("chatwoot-status-changed")
+    body = as_posted("chatwoot-status-changed")
     status, told = await posted(house, "desk", body, chatwoot(body))
     assert (status, told) == (200, {"accepted": 0, "duplicates": 0, "stale": 0})
     assert house.counted('relay_ignored_webhooks_total{source="desk"}') == 1
 
 
 async def test_a_key_of_the_same_source_will_do_and_another_sources_will_not(house: House) -> None:
-    body = body_of("genesys-open-typing")
+    body = as_posted("genesys-open-typing")
     own = {"Authorization": f"Bearer {sure(seed=2).key}"}
     foreign = {"Authorization": f"Bearer {sure().key}"}
     assert (await posted(house, "genesys", body, own))[0] == 200
@@ -154,7 +148,7 @@ async def test_a_key_of_the_same_source_will_do_and_another_sources_will_not(hou
 
 @pytest.mark.parametrize("source", ["genesys", "desk", "bus", "other", "crm", "nobody", "NOBODY", "a%2fb"])
 async def test_whoever_is_not_believed_hears_one_and_the_same_401(house: House, source: str) -> None:
-    body = body_of("genesys-open-typing")
+    body = as_posted("genesys-open-typing")
     (_, told) = await posted(house, "nobody", body, {})
     for headers in ({}, hub(b"other"), chatwoot(b"other"), standard(b"other"), {"Authorization": "Bearer x"}):
         assert await posted(house, source, body, headers) == (401, told)
@@ -162,12 +156,12 @@ async def test_whoever_is_not_believed_hears_one_and_the_same_401(house: House, 
 
 
 async def test_a_stale_signature_is_not_believed(house: House) -> None:
-    body = body_of("chatwoot-typing-on")
+    body = as_posted("chatwoot-typing-on")
     assert (await posted(house, "desk", body, chatwoot(body, WALL // 1000 - 301)))[0] == 401
 
 
 async def test_a_page_cannot_post_what_it_was_shown(house: House) -> None:
-    body = body_of("genesys-open-typing")
+    body = as_posted("genesys-open-typing")
     assert (await posted(house, "genesys", body, hub(body) | {"Origin": "https://evil.example"}))[0] in {
         401,
         403,
@@ -193,7 +187,7 @@ async def test_an_unfit_session_is_named_by_its_field(house: House) -> None:
 
 
 async def test_a_form_that_was_not_agreed_is_415_and_another_method_405(house: House) -> None:
-    body = body_of("cloudevents-keystroke")
+    body = as_posted("cloudevents-keystroke")
     assert (await posted(house, "bus", body, standard(body)))[0] == 415
     assert house.client is not None
     answer = await house.client.get(f"{house.base_url}/v1/sources/bus")
@@ -241,14 +235,14 @@ async def posted_across(
 
 
 async def test_a_secret_that_is_revoked_while_a_body_comes_proves_it_no_longer(house: House) -> None:
-    body = body_of("chatwoot-typing-on")
+    body = as_posted("chatwoot-typing-on")
     new = sourced(desk=SOURCES["desk"] | {"secrets": ["another-token-of-some-length"]})
     assert await posted_across(house, "desk", body, chatwoot(body), new) == 401
     assert house.taken == []
 
 
 async def test_a_source_that_is_gone_by_the_end_of_a_body_is_a_source_that_is_none(house: House) -> None:
-    body = body_of("chatwoot-typing-on")
+    body = as_posted("chatwoot-typing-on")
     new = settings(sources={name: one for name, one in SOURCES.items() if name != "desk"})
     assert await posted_across(house, "desk", body, chatwoot(body), new) == 401
     assert house.taken == []
