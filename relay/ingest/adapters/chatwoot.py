@@ -5,6 +5,7 @@
     message_created, outgoing  which ends the typing                                        ─► message_sent
     of the contact, others                                                                  ─► nothing
 
+A message is told apart by its number. Typing has none: what tells a repeat is the delivery's own (`signatures`).
 A note between agents (`is_private`, `private`) is private activity: it moves its actor and is never shown.
 `thinking` for the same reason as in `genesys_open`: it lasts until it is ended or its lease runs out.
 
@@ -51,10 +52,11 @@ def _typing(payload: Payload, paths: Paths, kind: Kind) -> list[Event]:
 
 
 def _message(payload: Payload, paths: Paths) -> list[Event]:
-    actor = _actor_of(payload.get("sender"))
+    actor, number = _actor_of(payload.get("sender")), id_of(payload.get("id"))
     if actor is None:
         return []
-    return [_event(payload, paths, Kind.MESSAGE_SENT, actor, is_private=payload.get("private") is True)]
+    event = _event(payload, paths, Kind.MESSAGE_SENT, actor, is_private=payload.get("private") is True)
+    return [event if number is None else event | {"id": fitted(f"message-{number}")}]
 
 
 def _event(payload: Payload, paths: Paths, kind: Kind, actor: Actor, *, is_private: bool) -> Event:

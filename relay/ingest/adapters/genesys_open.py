@@ -63,7 +63,7 @@ def _typing_of(payload: Payload) -> dict[str, Any] | None:
 
 
 def _event(payload: Payload, paths: Paths, typing: dict[str, Any] | None) -> Event:
-    message_id = fitted(text_at(payload, "id"))
+    message_id = _id_of(payload)
     event: Event = {
         "id": message_id,
         "sessionId": id_at(payload, paths.session),
@@ -78,3 +78,9 @@ def _event(payload: Payload, paths: Paths, typing: dict[str, Any] | None) -> Eve
         "thinkingId": message_id,
         "durationMs": duration_of(typing.get("duration")),
     }
+
+
+def _id_of(payload: Payload) -> str:
+    """Of its id and its time: "each message must have a unique combination" of the two, says the platform."""
+    said, time = text_at(payload, "id"), found_at(payload, "channel.time")
+    return fitted(f"{said}~{time}" if isinstance(time, str) else said)

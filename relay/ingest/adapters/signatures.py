@@ -2,12 +2,13 @@
 
     standard   Standard Webhooks: webhook-id, webhook-timestamp, webhook-signature; `whsec_` secrets; ±300 s
     hub        X-Hub-Signature-256: sha256= and the HMAC-SHA256 of the body, in base64 (Genesys) or in hex (others)
-    chatwoot   X-Chatwoot-Signature: sha256= and the hex HMAC-SHA256 of timestamp, full stop, body; ±300 s
+    chatwoot   X-Chatwoot-Signature: sha256= and the hex HMAC-SHA256 of timestamp, full stop, body; ±300 s;
+               X-Chatwoot-Delivery, not signed, is made once for a delivery and sent again with each attempt at it
 
 Comparing takes the same time wherever two signatures differ, and every live secret is tried, whichever fits.
 
 https://developer.genesys.cloud/commdigital/digital/openmessaging/validate
-https://github.com/chatwoot/chatwoot (swagger, schema `webhook`: X-Chatwoot-Timestamp and X-Chatwoot-Signature)
+https://github.com/chatwoot/chatwoot (swagger, schema `webhook`: X-Chatwoot-Timestamp, -Signature and -Delivery)
 """
 
 import base64
@@ -39,6 +40,7 @@ SHORTEST_SECRET = 16
 _HUB = "X-Hub-Signature-256"
 _CHATWOOT = "X-Chatwoot-Signature"
 _CHATWOOT_TIME = "X-Chatwoot-Timestamp"
+_CHATWOOT_DELIVERY = "X-Chatwoot-Delivery"
 _PREFIX = "sha256="
 
 
@@ -61,10 +63,11 @@ def is_signed(secrets: Iterable[LiveSecret], headers: Headers, body: bytes, now:
 def request_id(scheme: SignatureName, headers: Headers) -> str | None:
     """What a repeat of the same signed request bears again; None where two requests may well be alike.
 
-    Ask only once the signature is verified. A `hub` signature is of the body alone, and the same may be said twice.
+    Ask only once the signature is verified. It tells no repeat itself: a `hub` signature is of the body alone, and
+    Chatwoot's of the second and the body, where on, off and on again within a second are one signature twice.
     """
-    name = {"standard": ID_HEADER, "chatwoot": _CHATWOOT, "hub": None}[scheme]
-    return None if name is None else headers.get(name)
+    name = {"standard": ID_HEADER, "chatwoot": _CHATWOOT_DELIVERY, "hub": None}[scheme]
+    return None if name is None else headers.get(name) or None
 
 
 def proof_of(scheme: SignatureName, secret: str) -> Proof:
@@ -90,7 +93,7 @@ def _standard(secret: str) -> Proof:
 
 def _hub(key: bytes) -> Proof:
     def proves(headers: Headers, body: bytes, now: UnixMs) -> bool:  # noqa: ARG001 - this scheme knows no time
-        digest, said = hmac.digest(key, body, hashlib.sha256), _plain(headers.get(_HUB, ""))
+        digest, said = hmac.digest(key, body, hashlib.sha256), _in_bytes(headers.get(_HUB, ""))
         in_base64 = hmac.compare_digest(_prefixed(base64.b64encode(digest)), said)
         return hmac.compare_digest(_prefixed(digest.hex().encode()), said.lower()) or in_base64
 
@@ -103,7 +106,7 @@ def _chatwoot(key: bytes) -> Proof:
         if not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= 12):
             return False
         digest = hmac.digest(key, b"%b.%b" % (stamp.encode(), body), hashlib.sha256)
-        is_ours = hmac.compare_digest(_prefixed(digest.hex().encode()), _plain(headers.get(_CHATWOOT, "")))
+        is_ours = hmac.compare_digest(_prefixed(digest.hex().encode()), _in_bytes(headers.get(_CHATWOOT, "")))
         return is_ours and abs(now - int(stamp) * 1000) <= TOLERANCE_S * 1000
 
     return proves
@@ -113,6 +116,6 @@ def _prefixed(digest: bytes) -> bytes:
     return _PREFIX.encode() + digest
 
 
-def _plain(text: str) -> bytes:
+def _in_bytes(text: str) -> bytes:
     # A header's undecodable bytes arrive as lone surrogates; escaped they match nothing, and nothing is raised.
     return text.encode(errors="backslashreplace")

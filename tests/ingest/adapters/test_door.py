@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from relay import wire
 from relay.core.activity import Kind
 from relay.core.signature import Keys
 from relay.errors import SettingsError, Unavailable
@@ -52,9 +53,10 @@ def hub(body: bytes) -> dict[str, str]:
     return {"X-Hub-Signature-256": "sha256=" + base64.b64encode(hmac_of(body)).decode()}
 
 
-def chatwoot(body: bytes, at_s: int = WALL // 1000) -> dict[str, str]:
+def chatwoot(body: bytes, at_s: int = WALL // 1000, *, delivery: str | None = "d-1") -> dict[str, str]:
     digest = hmac_of(f"{at_s}.".encode() + body).hex()
-    return {"X-Chatwoot-Timestamp": str(at_s), "X-Chatwoot-Signature": f"sha256={digest}"}
+    signed = {"X-Chatwoot-Timestamp": str(at_s), "X-Chatwoot-Signature": f"sha256={digest}"}
+    return signed if delivery is None else signed | {"X-Chatwoot-Delivery": delivery}
 
 
 def standard(body: bytes, message_id: str = "msg-1") -> dict[str, str]:
@@ -95,6 +97,40 @@ async def test_a_webhook_the_platform_repeats_has_one_effect(house: House) -> No
         status, again = await posted(house, source, body, sign(body))
         assert (status, first["accepted"], again) == (200, 1, {"accepted": 0, "duplicates": 1, "stale": 0})
     assert len(house.taken) == 2
+
+
+async def test_a_chatwoot_delivery_that_is_tried_again_later_has_one_effect(house: House) -> None:
+    """Each attempt is dated and signed anew; what they share is their delivery."""
+    body = as_posted("chatwoot-typing-on")
+    for late_s, accepted in ((0, 1), (3, 0)):
+        _, told = await posted(house, "desk", body, chatwoot(body, WALL // 1000 + late_s))
+        assert told["accepted"] == accepted
+
+
+@pytest.mark.parametrize("deliveries", [("d-1", "d-2", "d-3"), (None, None, None)])
+async def test_chatwoot_typing_on_off_and_on_within_a_second_is_three_events(
+    house: House, deliveries: tuple[str | None, ...]
+) -> None:
+    """The first and the third are byte for byte the same, and so is their signature."""
+    bodies = [as_posted(f"chatwoot-typing-{way}") for way in ("on", "off", "on")]
+    for body, delivery in zip(bodies, deliveries, strict=True):
+        await posted(house, "desk", body, chatwoot(body, delivery=delivery))
+    assert [one.kind for one in house.taken] == [Kind.THINKING, Kind.PAUSED, Kind.THINKING]
+
+
+async def test_a_chatwoot_message_of_two_deliveries_is_one(house: House) -> None:
+    body = as_posted("chatwoot-message-of-an-agent")
+    for delivery, accepted in (("d-1", 1), ("d-2", 0), (None, 0)):
+        _, told = await posted(house, "desk", body, chatwoot(body, delivery=delivery))
+        assert told["accepted"] == accepted
+
+
+async def test_a_genesys_id_at_another_time_is_another_event(house: House) -> None:
+    payload = wire.loads(as_posted("genesys-open-typing"))
+    for time, accepted in (("10:00:00.123Z", 1), ("10:00:05.123Z", 1), ("10:00:05.123Z", 0)):
+        payload["channel"]["time"] = f"2026-11-22T{time}"
+        body = wire.dumps(payload)
+        assert (await posted(house, "genesys", body, hub(body)))[1]["accepted"] == accepted
 
 
 async def test_a_ticket_of_its_source_is_no_key_to_it() -> None:
