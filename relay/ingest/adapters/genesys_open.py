@@ -20,7 +20,7 @@ from relay.ingest.adapters.payload import (
     fitted,
     found_at,
     id_at,
-    moment_at,
+    moment_of,
     parsed,
     text_at,
 )
@@ -69,7 +69,7 @@ def _event(payload: Payload, paths: Paths, typing: dict[str, Any] | None) -> Eve
         "sessionId": id_at(payload, paths.session),
         "guestId": id_at(payload, paths.guest),
         "type": Kind.MESSAGE_SENT,
-        "at": moment_at(payload, "channel.time"),
+        "at": moment_of(found_at(payload, "channel.time")),
     }
     if typing is None:
         return event

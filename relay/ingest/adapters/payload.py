@@ -6,17 +6,20 @@ leaves the bytes it came in.
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from relay import wire
 from relay.core.ids import is_id
-from relay.core.moments import RFC3339_PATTERN
+from relay.core.moments import RFC3339_PATTERN, rfc3339, unix_ms_of
 from relay.ingest.refusals import BadField, not_json
 
 _ABSENT_ID = "nothing is here, and the session's or the guest's id is wanted; see session_path and guest_path"
 _NO_ID = "an id of letters, digits and . _ : ~ - is wanted, at most 128; see session_path and guest_path"
 _MOMENT = re.compile(RFC3339_PATTERN)
+_LEAP_SECOND = re.compile(r"(T[0-9]{2}:[0-9]{2}:)60")
+_LONGEST_MOMENT = 64
 _DURATION_MS = (100, 10_000)
 
 Payload = dict[str, Any]  # Any: JSON
@@ -79,14 +82,21 @@ def fitted(said: str) -> str:
     return said if is_id(said) else sha256(said.encode(errors="backslashreplace")).hexdigest()
 
 
-def moment_at(payload: Mapping[str, Any], path: str) -> str | None:
-    """An RFC 3339 time, None where nothing stands. Raises BadField for anything else."""
-    found = found_at(payload, path)
-    if found is None:
+def moment_of(said: Any) -> str | None:
+    """A time as events carry it; None for what is none, or has no zone: the relay's own clock takes its place.
+
+    RFC 3339 section 5.6 has `t` and `z` small too, and second 60, which is told as the one after it; `+0000`, as
+    Java's formats have it, is ISO 8601's basic form.
+    """
+    if not isinstance(said, str) or len(said) > _LONGEST_MOMENT:
         return None
-    if not isinstance(found, str) or _MOMENT.fullmatch(found) is None:
-        raise BadField(_place(path), "a time as in 2026-11-22T10:00:00Z is wanted")
-    return found
+    text, leaps = _LEAP_SECOND.subn(r"\g<1>59", said.upper())
+    try:
+        at = unix_ms_of(datetime.fromisoformat(text) + timedelta(seconds=leaps))
+        told = "" if at is None else rfc3339(at)
+    except (ValueError, OverflowError, TypeError):  # no time, none of these years, no zone
+        return None
+    return told if _MOMENT.fullmatch(told) else None
 
 
 def duration_of(value: Any) -> int | None:

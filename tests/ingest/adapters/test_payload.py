@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import wire
+from relay.core.moments import from_rfc3339
 from relay.errors import Rejected
 from relay.ingest.adapters import chatwoot, cloudevents, genesys_open
-from relay.ingest.adapters.payload import Paths, duration_of, fitted
+from relay.ingest.adapters.payload import Paths, duration_of, fitted, moment_of
 from relay.ingest.events import Event
 from relay.ingest.refusals import BadField
 
@@ -65,7 +66,6 @@ def place_of(read: Read, payload: object) -> str:
         (read_open, OPEN | {"channel": "canary"}, "channel.to.id"),
         (read_open, OPEN | {"channel": {"to": {"id": "canary/.."}}}, "channel.to.id"),
         (read_open, OPEN | {"channel": {"to": {"id": True}}}, "channel.to.id"),
-        (read_open, OPEN | {"channel": {"to": {"id": UUID}, "time": "canary"}}, "channel.time"),
         (read_open, OPEN | {"type": "Event", "events": {"canary": 1}}, "events"),
         (read_desk, {"user": "canary"}, "event"),
         (read_desk, DESK | {"conversation": {"id": 1}}, "conversation.contact_inbox.source_id"),
@@ -138,6 +138,45 @@ def test_an_id_no_event_could_carry_is_told_by_its_digest() -> None:
 )
 def test_a_duration_is_kept_within_what_an_event_may_ask_for(said: object, taken: int | None) -> None:
     assert duration_of(said) == taken
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ("2026-11-22T10:00:00.123Z", "2026-11-22T10:00:00.123Z"),
+        ("2026-11-22T10:00:00.123+0000", "2026-11-22T10:00:00.123Z"),
+        ("2026-11-22T10:00:00+0530", "2026-11-22T04:30:00.000Z"),
+        ("2026-11-22t10:00:00.5z", "2026-11-22T10:00:00.500Z"),
+        ("1990-12-31T23:59:60Z", "1991-01-01T00:00:00.000Z"),
+        ("1990-12-31T15:59:60-08:00", "1991-01-01T00:00:00.000Z"),
+        ("2026-11-22T10:00:00.123456789Z", "2026-11-22T10:00:00.123Z"),
+    ],
+)
+def test_a_time_of_either_standard_is_told_as_an_event_tells_it(said: str, taken: str) -> None:
+    """The leap second is RFC 3339's own example (section 5.8)."""
+    assert moment_of(said) == taken
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("canary", "", "2026-11-22", "2026-11-22T10:00:00", "2026-02-30T10:00:00Z", "0001-01-01T00:00:00Z"),
+        *("9999-12-31T23:59:60Z", "2026-11-22T10:00:61Z", "2026-11-22T10:00:00Z" + " " * 90, None, 17, True),
+    ],
+)
+def test_a_time_nobody_can_read_is_none(said: object) -> None:
+    assert moment_of(said) is None
+
+
+@given(said=st.text() | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?[Zz+-][0-9:]{0,5}"))
+def test_any_text_is_a_time_an_event_may_carry_or_none(said: str) -> None:
+    told = moment_of(said)
+    assert told is None or from_rfc3339(told) is not None
+
+
+def test_an_event_whose_time_cannot_be_read_is_taken_without_it() -> None:
+    (event,) = read_open(wire.dumps(OPEN | {"channel": OPEN["channel"] | {"time": "22.11.2026"}}))
+    assert event["at"] is None
 
 
 NAMES = [
