@@ -6,20 +6,26 @@
     time, traceparent (extension)
     data      the rest of an event as of POST /v1/events: guestId, actor, thinkingId …; unknown fields are refused
 
+Null is the same as absent (section 2.2), of `data` too.
+
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
 
+import re
 from hashlib import sha256
+from typing import Any
 
 from pydantic import ValidationError
 
 from relay import wire
 from relay.core.activity import Kind
-from relay.ingest.adapters.payload import Payload, parsed, text_at
+from relay.core.ids import is_traceparent
+from relay.ingest.adapters.payload import Payload, moment_of, parsed, text_at
 from relay.ingest.events import EVENT, Event, refuse_junk
 from relay.ingest.refusals import BadField, wire_problems
 
 _KINDS = {kind.value: kind for kind in Kind}
+_LATER_TRACE = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32}-[0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _ENVELOPES = frozenset({"id", "type", "at", "traceparent"})
 
 
@@ -37,7 +43,7 @@ def read(body: bytes) -> list[Event]:
 
 def _event(payload: Payload, kind: Kind) -> Event:
     said = text_at(payload, "source"), text_at(payload, "id")
-    data = payload.get("data", {})
+    data = {} if payload.get("data") is None else payload["data"]
     if not isinstance(data, dict):
         raise BadField(("data",), "one JSON object is wanted: the rest of an event as of POST /v1/events")
     twice = sorted(_ENVELOPES & data.keys())
@@ -45,8 +51,8 @@ def _event(payload: Payload, kind: Kind) -> Event:
         raise BadField(("data", twice[0]), "the envelope says this: id, type, time, traceparent")
     envelope = {
         "sessionId": payload.get("subject"),
-        "at": payload.get("time"),
-        "traceparent": payload.get("traceparent"),
+        "at": _moment(payload.get("time")),
+        "traceparent": _trace_of(payload.get("traceparent")),
         "type": kind,
         "id": sha256(wire.dumps(said)).hexdigest(),
     }
@@ -62,3 +68,21 @@ def _event(payload: Payload, kind: Kind) -> Event:
         return EVENT.validate_json(told)
     except ValidationError as why:
         raise wire_problems(why, Event) from None
+
+
+def _moment(said: Any) -> str | None:
+    told = moment_of(said)
+    if told is None and said is not None:
+        raise BadField(("time",), "an RFC 3339 time is wanted, with its zone")
+    return told
+
+
+def _trace_of(said: Any) -> str | None:
+    """A traceparent as version 00 tells it; None where there is none to go on with, and so a trace begins anew.
+
+    W3C Trace Context, "Versioning of traceparent": of a later version its ids and the sampled bit hold, whatever else
+    it says, and ff is none.
+    """
+    found = _LATER_TRACE.fullmatch(said) if isinstance(said, str) else None
+    told = said if found is None else f"00-{found[1]}-{int(found[2], 16) & 1:02x}"
+    return told if isinstance(told, str) and is_traceparent(told) else None

@@ -75,7 +75,9 @@ def place_of(read: Read, payload: object) -> str:
         (cloudevents.read, CLOUD | {"data": "canary"}, "data"),
         (cloudevents.read, CLOUD | {"data": {"id": "canary"}}, "data.id"),
         (cloudevents.read, CLOUD | {"data": {"sessionId": UUID, "text": "canary"}}, "text"),
-        (cloudevents.read, CLOUD | {"time": "canary"}, "at"),
+        (cloudevents.read, CLOUD | {"time": "canary"}, "time"),
+        (cloudevents.read, CLOUD | {"time": "2026-11-22T10:00:00"}, "time"),
+        (cloudevents.read, CLOUD | {"data": False}, "data"),
         (cloudevents.read, CLOUD | {"data": {}}, "sessionId"),
     ],
 )
@@ -125,6 +127,58 @@ def test_a_repeated_cloudevent_is_the_same_by_source_and_id() -> None:
     ids = [cloudevents.events(CLOUD | more)[0]["id"] for more in ({}, {}, {"id": "2"}, {"source": "/b"})]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 3
+
+
+def test_null_is_absent_in_an_envelope_and_of_data() -> None:
+    nulls = dict.fromkeys(("time", "traceparent", "datacontenttype", "data"))
+    (event,) = cloudevents.read(wire.dumps(CLOUD | nulls | {"subject": UUID}))
+    assert event.keys() == {"sessionId", "type", "id"}
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ("2026-11-22t10:00:00z", "2026-11-22T10:00:00.000Z"),
+        ("1990-12-31T23:59:60Z", "1991-01-01T00:00:00.000Z"),
+    ],
+)
+def test_any_time_of_rfc_3339_may_date_a_cloudevent(said: str, taken: str) -> None:
+    (event,) = cloudevents.read(wire.dumps(CLOUD | {"time": said}))
+    assert event["at"] == taken
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-01"),
+        (f"00-{TRACE}-{SPAN}-03", f"00-{TRACE}-{SPAN}-03"),
+        (f"01-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-01"),
+        (f"cc-{TRACE}-{SPAN}-fe-what-the-future-will-be-like", f"00-{TRACE}-{SPAN}-00"),
+    ],
+)
+def test_a_trace_goes_on_whatever_later_version_tells_it(said: str, taken: str) -> None:
+    (event,) = cloudevents.read(wire.dumps(CLOUD | {"traceparent": said}))
+    assert event["traceparent"] == taken
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(
+            f"ff-{TRACE}-{SPAN}-01",
+            f"00-{TRACE}-{SPAN}-01-more",
+            f"01-{TRACE}-{SPAN}-01.more",
+            f"01-{TRACE}-{SPAN}",
+        ),
+        *(f"01-{'0' * 32}-{SPAN}-01", f"01-{TRACE}-{'0' * 16}-01", f"01-{TRACE.upper()}-{SPAN}-01", "", 7),
+    ],
+)
+def test_what_is_no_traceparent_begins_a_trace_anew_and_refuses_no_event(said: object) -> None:
+    (event,) = cloudevents.read(wire.dumps(CLOUD | {"traceparent": said}))
+    assert "traceparent" not in event
 
 
 def test_an_id_no_event_could_carry_is_told_by_its_digest() -> None:
