@@ -162,7 +162,8 @@ SOURCES = Route(
     "postWebhook",
     "Take a platform's own webhook",
     "What the source's adapter reads: Genesys Open Messaging, Chatwoot, CloudEvents, or any JSON by mapping. What says "
-    "nothing about typing is counted and answered well. A source that is none, or has no adapter, is answered 401.",
+    "nothing about typing is counted and answered well, and so is what Genesys or Chatwoot tell of others than the "
+    "gateway's sessions. A source that is none, or has no adapter, is answered 401.",
     answers=(
         Answer(200, "Taken (genesys-open, chatwoot).", (Body(Taken, example=_TAKEN),)),
         Answer(202, "Taken (cloudevents, mapping).", (Body(Taken, example=_TAKEN),)),

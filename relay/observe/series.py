@@ -66,7 +66,10 @@ REFUSED_REQUESTS = Counter(
     known=_REFUSALS,
 )
 IGNORED_WEBHOOKS = Counter(
-    "relay_ignored_webhooks", "webhooks of a source's platform that say nothing about typing", ("source",)
+    "relay_ignored_webhooks",
+    "platforms' webhooks answered well without effect: not about typing, of no session of ours, of another shape",
+    ("source", "reason"),
+    known=("unrelated", "unaddressable", "malformed"),
 )
 PARSE_ERRORS = Counter("relay_http_parse_errors", "connections closed because they did not speak HTTP")
 UNREAD_CONNECTIONS = Counter(

@@ -30,6 +30,9 @@ class Adapter:
     secrets: tuple[LiveSecret, ...]
     status: int
     forms: frozenset[Form]
+    is_told: bool
+    """Whether who posts is told what is wrong (422): not a platform, which has nobody to mend it, and disables its
+    webhook, or marks an agent's message as failed. There it is counted, and said in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,10 @@ def _adapter(caller: Caller, source: Source, name: AdapterName, max_events: int)
         raise ValueError('mapping: it belongs to adapter = "mapping"')
     if kind.paths is None and (source.session_path or source.guest_path):
         raise ValueError(f"session_path, guest_path: adapter {name} does not use them")
+    if kind.paths is not None and caller.gateway is None:
+        raise ValueError(
+            "gateway: there are several, and a platform's webhook names none: say which one it is for"
+        )
     scheme = source.signature or kind.scheme
     return Adapter(
         caller=caller,
@@ -96,6 +103,7 @@ def _adapter(caller: Caller, source: Source, name: AdapterName, max_events: int)
         secrets=tuple(_live_secrets(source, scheme)),
         status=kind.status,
         forms=kind.forms,
+        is_told=kind.paths is None,
     )
 
 

@@ -3,17 +3,21 @@
     body ─► which source? signed, or a key of that source? ─► rate ─► form ─► adapter ─► rate ─► intake ─► 200 or 202
             401, the same for a source that is none                415    400 422              429 503
 
-Platforms disable a webhook that answers with errors: what an adapter has no use for is counted, and answered well.
+Platforms disable a webhook that answers with errors, or take it for a message's failure: what an adapter has no use for
+is counted, and answered well. So is what an adapter of a platform's own shape cannot read or address (422 elsewhere).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from aiohttp import hdrs, web
 
 from relay.core.moments import Ms, UnixMs
+from relay.errors import Rejected
 from relay.ingest.accounts import Accounts
 from relay.ingest.adapters.catalogue import Adapter, adapters_of
+from relay.ingest.adapters.payload import Unaddressable
 from relay.ingest.adapters.signatures import is_signed, request_id
 from relay.ingest.answers import reply
 from relay.ingest.body import form_of
@@ -24,11 +28,14 @@ from relay.ingest.intake import Intake, Taken
 from relay.ingest.refusals import BadField, rejected
 from relay.ingest.unproven import Proven, Unproven
 from relay.observe.metrics import Metrics
+from relay.observe.sampled import Sampled
 from relay.observe.series import IGNORED_WEBHOOKS
 from relay.settings.models import Settings
 
 PREFIX = "/v1/sources/"
 _NOTHING = Taken(0, 0, 0)
+
+logger = logging.getLogger("relay.ingest")
 
 Door = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -48,7 +55,7 @@ class SourceDoor:
         now: Callable[[], Ms],
         wall: Callable[[], UnixMs],
     ) -> None:
-        self._adapters = adapters_of(settings)
+        self._sampled = Sampled()
         self._limits = settings.server
         self._accounts = accounts
         self._intake = intake
@@ -57,13 +64,16 @@ class SourceDoor:
         self._metrics = metrics
         self._now = now
         self._wall = wall
+        self.prepared(settings)()
 
     def prepared(self, settings: Settings) -> Callable[[], None]:
         """What takes over these settings, and cannot fail. Raises SettingsError, and then goes on as before."""
         adapters = adapters_of(settings)
 
         def take() -> None:
-            self._adapters = adapters
+            self._adapters: Mapping[str, Adapter] = adapters
+            for source in adapters:
+                self._metrics.expect(IGNORED_WEBHOOKS, source)
 
         return take
 
@@ -104,17 +114,28 @@ class SourceDoor:
 
     def _taken(self, adapter: Adapter, body: bytes) -> Taken:
         """What became of a delivery's events. Raises Rejected, Unavailable; then of none."""
-        events = _read(adapter, body)
-        source = adapter.caller.source
+        try:
+            return self._applied(adapter.caller, adapter.read(body))
+        except BadField as why:
+            reason = "unaddressable" if isinstance(why, Unaddressable) else "malformed"
+            refused = rejected([(why.place, why.words)])
+        except Rejected as why:
+            reason, refused = "unaddressable", why
+        if adapter.is_told or refused.status != 422:
+            raise refused
+        return self._ignored(adapter.caller, reason, refused.problems)
+
+    def _applied(self, caller: Caller, events: Sequence[Event]) -> Taken:
         if not events:
-            self._metrics.counter(IGNORED_WEBHOOKS, source).value += 1
-            return _NOTHING
-        self._accounts[source].rates.admit_events(len(events), self._now())
-        return self._intake.all(source, self._intake.batch(adapter.caller, events))
+            return self._ignored(caller, "unrelated")
+        self._accounts[caller.source].rates.admit_events(len(events), self._now())
+        return self._intake.all(caller.source, self._intake.batch(caller, events))
 
-
-def _read(adapter: Adapter, body: bytes) -> list[Event]:
-    try:
-        return adapter.read(body)
-    except BadField as why:
-        raise rejected([(why.place, why.words)]) from None
+    def _ignored(self, caller: Caller, reason: str, problems: Sequence[tuple[str, str]] = ()) -> Taken:
+        """`problems` are said in the log, now and then."""
+        self._metrics.counter(IGNORED_WEBHOOKS, caller.source, reason).value += 1
+        unsaid = self._sampled.unsaid(f"{caller.source}:{reason}", self._now()) if problems else None
+        if unsaid is not None:
+            told = {"source": caller.source, "reason": reason, "problems": dict(problems), "unsaid": unsaid}
+            logger.warning("webhook.ignored", extra={"fields": told})
+        return _NOTHING

@@ -32,6 +32,10 @@ class Paths(NamedTuple):
     guest: str
 
 
+class Unaddressable(BadField):
+    """The session's or the guest's id is none of ours."""
+
+
 def parsed(body: bytes) -> Payload:
     """The object in a body. Raises Rejected (400), and BadField for JSON that is no object."""
     try:
@@ -60,13 +64,13 @@ def text_at(payload: Mapping[str, Any], path: str) -> str:
 
 
 def id_at(payload: Mapping[str, Any], path: str) -> str:
-    """An id as events carry it; whole numbers are written out. Raises BadField."""
+    """An id as events carry it; whole numbers are written out. Raises Unaddressable."""
     found = found_at(payload, path)
     if found is None:
-        raise BadField(_place(path), _ABSENT_ID)
+        raise Unaddressable(_place(path), _ABSENT_ID)
     said = id_of(found)
     if said is None or not is_id(said):
-        raise BadField(_place(path), _NO_ID)
+        raise Unaddressable(_place(path), _NO_ID)
     return said
 
 

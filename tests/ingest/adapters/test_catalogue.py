@@ -39,6 +39,20 @@ def test_what_cannot_work_is_told_with_its_key(source: dict[str, Any], words: st
     assert words in told(**source)
 
 
+def test_a_platforms_source_among_several_gateways_says_which_one_it_is_for() -> None:
+    guest = {"client_id": "c", "client_secret": "s"}
+    desk = {"adapter": "chatwoot", "secrets": [SECRET]}
+    with pytest.raises(SettingsError, match=r"^sources\.desk\.gateway: there are several"):
+        adapters_of(settings(gateways={"guest": guest, "other": guest}, sources={"desk": desk}))
+    desk |= {"gateway": "other"}
+    assert (
+        adapters_of(settings(gateways={"guest": guest, "other": guest}, sources={"desk": desk}))[
+            "desk"
+        ].caller.gateway
+        == "other"
+    )
+
+
 def test_every_source_is_told_of_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         adapters_of(settings(sources={"a": {"adapter": "chatwoot"}, "b": {"mapping": {"x": "y"}}}))

@@ -12,10 +12,11 @@ import pytest
 from relay import wire
 from relay.core.activity import Kind
 from relay.core.signature import Keys
-from relay.errors import SettingsError, Unavailable
+from relay.errors import Rejected, SettingsError, Unavailable
 from relay.ingest import Credentials
+from relay.observe.series import IGNORED_WEBHOOKS
 from relay.settings.models import Settings
-from tests.ingest.adapters.recorded import as_posted
+from tests.ingest.adapters.recorded import NAMES, as_posted, as_published, recording
 from tests.ingest.house import SESSION, WALL, House, key_settings, opened, settings, sure
 
 TOKEN = "the-integration's-own-token"
@@ -71,6 +72,18 @@ async def posted(house: House, source: str, body: bytes, headers: dict[str, str]
     said = {"Content-Type": "application/json"} | headers
     answer = await house.client.post(f"{house.base_url}/v1/sources/{source}", data=body, headers=said)
     return answer.status, await answer.json()
+
+
+NOTHING = {"accepted": 0, "duplicates": 0, "stale": 0}
+
+
+def ignored(house: House, source: str) -> dict[str, float]:
+    """How many of a source's webhooks were answered without effect, by each reason there was."""
+    found = {
+        reason: house.counted(f'relay_ignored_webhooks_total{{reason="{reason}",source="{source}"}}')
+        for reason in IGNORED_WEBHOOKS.known
+    }
+    return {reason: count for reason, count in found.items() if count}
 
 
 async def test_a_genesys_agent_types_and_is_answered_200(house: House) -> None:
@@ -170,7 +183,74 @@ async def test_what_says_nothing_about_typing_is_answered_well_and_counted(house
     body = as_posted("chatwoot-status-changed")
     status, told = await posted(house, "desk", body, chatwoot(body))
     assert (status, told) == (200, {"accepted": 0, "duplicates": 0, "stale": 0})
-    assert house.counted('relay_ignored_webhooks_total{source="desk"}') == 1
+    assert ignored(house, "desk") == {"unrelated": 1}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "customer" in recording(name)])
+async def test_a_genesys_customer_who_is_no_session_of_ours_is_answered_well_and_counted(
+    house: House, name: str
+) -> None:
+    """The published examples as they are: the customer is called by an address."""
+    body = as_published(name)
+    assert await posted(house, "genesys", body, hub(body)) == (200, NOTHING)
+    assert (ignored(house, "genesys"), house.taken) == ({"unaddressable": 1}, [])
+
+
+@pytest.mark.parametrize("event", ["message-of-an-agent", "typing-on"])
+@pytest.mark.parametrize(
+    "source_id", ["+4915112345678", "whatsapp:+4915112345678", "guest@desk.example", "4915112345678", None]
+)
+async def test_a_customer_of_another_inbox_costs_chatwoot_no_failure(
+    house: House, event: str, source_id: str | None
+) -> None:
+    """An answer of 4xx marks the agent's message as failed; the last id but one is one, and no gateway's session."""
+    payload = wire.loads(as_posted(f"chatwoot-{event}"))
+    payload["conversation"]["contact_inbox"]["source_id"] = source_id
+    body = wire.dumps(payload)
+    assert await posted(house, "desk", body, chatwoot(body)) == (200, NOTHING)
+    assert (ignored(house, "desk"), house.taken) == ({"unaddressable": 1}, [])
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b'{"type":"Event","direction":"Outbound","events":{"canary":1}}']
+)
+async def test_a_platform_whose_shape_has_changed_is_answered_well_and_counted(
+    house: House, body: bytes
+) -> None:
+    assert await posted(house, "genesys", body, hub(body)) == (200, NOTHING)
+    assert ignored(house, "genesys") == {"malformed": 1}
+
+
+@pytest.mark.parametrize("body", [b"canary", b"", b'{"type":'])
+async def test_a_platforms_body_that_is_no_json_is_400(house: House, body: bytes) -> None:
+    assert (await posted(house, "genesys", body, hub(body)))[0] == 400
+    assert ignored(house, "genesys") == {}
+
+
+async def test_a_platforms_webhook_that_is_refused_for_now_is_told_so(house: House) -> None:
+    """What would be taken a moment later is the platform's to repeat; what a session refuses it is not."""
+    body = as_posted("chatwoot-message-of-an-agent")
+    house.refuses = Unavailable("the outbox is full")
+    assert (await posted(house, "desk", body, chatwoot(body)))[0] == 503
+    house.refuses = Rejected(
+        422, "Busy", "at another address", problems=(("guestId", "another types there"),)
+    )
+    assert await posted(house, "desk", body, chatwoot(body)) == (200, NOTHING)
+    assert ignored(house, "desk") == {"unaddressable": 1}
+
+
+async def test_why_a_webhook_was_ignored_is_in_the_log_without_a_word_of_it(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = as_published("genesys-open-text")
+    for _ in range(3):
+        await posted(house, "genesys", body, hub(body))
+    (line,) = [one for one in caplog.records if one.message == "webhook.ignored"]
+    fields = line.__dict__["fields"]
+    assert (fields["source"], fields["reason"], list(fields["problems"])) == (
+        "genesys", "unaddressable", ["channel.to.id"],
+    )  # fmt: skip
+    assert "abcdef12345" not in str(fields)
 
 
 async def test_a_key_of_the_same_source_will_do_and_another_sources_will_not(house: House) -> None:
