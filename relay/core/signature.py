@@ -129,8 +129,8 @@ def check(
     if abs(age_s) > tolerance_s:
         return Check.TOO_OLD if age_s > 0 else Check.TOO_NEW
     # The timestamp is signed as it was written: a leading zero is the sender's to keep.
-    signed = b"%b.%b.%b" % (_plain(message_id), timestamp.encode(), body)
-    offered = [_plain(entry) for entry in signature.split(" ")[:MOST_ENTRIES]]
+    signed = b"%b.%b.%b" % (header_bytes(message_id), timestamp.encode(), body)
+    offered = [header_bytes(entry) for entry in signature.split(" ")[:MOST_ENTRIES]]
     is_ours = any([matches(signed, entry) for matches in matchers for entry in offered])  # noqa: C419 - all are tried
     return Check.VERIFIED if is_ours else Check.NO_MATCH
 
@@ -183,6 +183,6 @@ def _is_live(secret: Secret, at_s: int) -> bool:
     return secret.until is None or at_s < secret.until // 1000
 
 
-def _plain(text: str) -> bytes:
-    # A header's undecodable bytes arrive as lone surrogates; escaped they match nothing, and nothing is raised.
+def header_bytes(text: str) -> bytes:
+    """Those of a header's value. Undecodable ones arrive as lone surrogates; escaped they match nothing."""
     return text.encode(errors="backslashreplace")

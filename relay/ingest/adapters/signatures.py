@@ -25,6 +25,7 @@ from relay.core.signature import (
     TOLERANCE_S,
     Check,
     check,
+    header_bytes,
     hmac_signer,
     matcher_of,
 )
@@ -93,7 +94,7 @@ def _standard(secret: str) -> Proof:
 
 def _hub(key: bytes) -> Proof:
     def proves(headers: Headers, body: bytes, now: UnixMs) -> bool:  # noqa: ARG001 - this scheme knows no time
-        digest, said = hmac.digest(key, body, hashlib.sha256), _in_bytes(headers.get(_HUB, ""))
+        digest, said = hmac.digest(key, body, hashlib.sha256), header_bytes(headers.get(_HUB, ""))
         in_base64 = hmac.compare_digest(_prefixed(base64.b64encode(digest)), said)
         return hmac.compare_digest(_prefixed(digest.hex().encode()), said.lower()) or in_base64
 
@@ -106,7 +107,9 @@ def _chatwoot(key: bytes) -> Proof:
         if not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= 12):
             return False
         digest = hmac.digest(key, b"%b.%b" % (stamp.encode(), body), hashlib.sha256)
-        is_ours = hmac.compare_digest(_prefixed(digest.hex().encode()), _in_bytes(headers.get(_CHATWOOT, "")))
+        is_ours = hmac.compare_digest(
+            _prefixed(digest.hex().encode()), header_bytes(headers.get(_CHATWOOT, ""))
+        )
         return is_ours and abs(now - int(stamp) * 1000) <= TOLERANCE_S * 1000
 
     return proves
@@ -114,8 +117,3 @@ def _chatwoot(key: bytes) -> Proof:
 
 def _prefixed(digest: bytes) -> bytes:
     return _PREFIX.encode() + digest
-
-
-def _in_bytes(text: str) -> bytes:
-    # A header's undecodable bytes arrive as lone surrogates; escaped they match nothing, and nothing is raised.
-    return text.encode(errors="backslashreplace")
