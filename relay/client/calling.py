@@ -29,7 +29,7 @@ from relay.client.sending import FRESH_MS, Sender
 from relay.client.settling import Counts
 from relay.client.streaming import Stream
 from relay.client.thinking import AsyncThinking
-from relay.client.tracing import current_traceparent
+from relay.client.tracing import current_traceparent, usable
 from relay.core.moments import Ms
 
 log = logging.getLogger("relay.client")
@@ -281,10 +281,11 @@ class RelayClient:
             stamped["actor"] = {"id": self._actor, "kind": "bot"}
         if self._gateway is not None:
             stamped["gateway"] = self._gateway
-        traceparent = current_traceparent()
+        stamped |= event
+        traceparent = usable(stamped.pop("traceparent", None)) or current_traceparent()
         if traceparent is not None:
             stamped["traceparent"] = traceparent
-        return stamped | dict(event)
+        return stamped
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
