@@ -10,6 +10,7 @@ from aiohttp import hdrs
 
 import relay
 from relay.client.answers import Answer, answer_of, away, refusal, unopened
+from relay.client.engine import CLOSED
 from relay.core.moments import UnixMs
 
 MOST_ANSWER_BYTES = 64 * 1024
@@ -63,12 +64,12 @@ class Connection:
                 answer = answer_of(response.status, content, retry_after=retry_after, wall=self._wall())
         except TimeoutError:
             answer = away(f"no answer within {self._timeout_s:g} s")
-        except (aiohttp.ClientError, OSError) as why:
-            answer = _broken(why)
+        except Exception as why:  # noqa: BLE001 - aiohttp's own, a resolver's, an executor's: no bot is to hear of any
+            answer = self._unanswered(why)
         return Reached(answer, noted.is_new)
 
     async def open_stream(self, query: str) -> "Socket | Answer":
-        """An open stream, or why there is none."""
+        """An open stream, or why there is none. Never raises but CancelledError."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 socket = await self._session.ws_connect(
@@ -80,13 +81,16 @@ class Connection:
             return unopened(why.status, why.body, retry_after=why.retry_after, wall=self._wall())
         except aiohttp.WSServerHandshakeError as why:
             return refusal(why.status, {"detail": "it opens no stream"})
-        except (aiohttp.ClientError, OSError) as why:
-            return _broken(why)
+        except Exception as why:  # noqa: BLE001 - as above
+            return self._unanswered(why)
         return Socket(socket)
 
     async def close(self) -> None:
         await self._session.close()
         await asyncio.sleep(0)  # aiohttp closes its sockets with the next turn of the loop
+
+    def _unanswered(self, why: Exception) -> Answer:
+        return away(CLOSED if self._session.closed else _words(why))
 
 
 class Socket:
@@ -151,10 +155,16 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
     return bytes(read[:MOST_ANSWER_BYTES])
 
 
-def _broken(why: Exception) -> Answer:
+def _words(why: Exception) -> str:
+    """Of what kind it was, and nothing of its text: there may be a URL in it."""
+    kind = type(why).__name__
     if isinstance(why, aiohttp.ClientConnectorError):
-        return away(f"no connection ({why.os_error.strerror or type(why.os_error).__name__})")
-    return away(f"the connection broke ({type(why).__name__})")
+        return f"no connection ({why.os_error.strerror or type(why.os_error).__name__})"
+    if isinstance(why, ValueError):
+        return f"no request can be made of the relay's URL ({kind})"
+    if isinstance(why, (aiohttp.ClientError, OSError)):
+        return f"the connection broke ({kind})"
+    return f"no request can be made ({kind})"
 
 
 class _Noted:

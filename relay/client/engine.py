@@ -10,6 +10,7 @@ from relay.client.sending import Sender
 from relay.client.streaming import Socket, Stream
 
 CLOSE_S = 2.0
+CLOSED = "this client is closed"
 
 
 class Engine(NamedTuple):

@@ -1,0 +1,77 @@
+"""Whatever keeps a request from its answer is told as one; no exception of aiohttp's or below it gets past here."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from relay.client import Answer, Fault, RelayClient
+from relay.client.connection import Connection
+from tests.client.standing import standing
+
+EVENT = {"sessionId": "s1", "guestId": "g1", "type": "keystroke"}
+UNUSABLE = ["http://someone:canary@127.0.0.1:1", "http://canary..example", f"http://{'canary' * 11}.example"]
+
+
+def connection(url: str) -> Connection:
+    return Connection(url, "trk_canary", timeout_s=2, wall=lambda: time.time_ns() // 1_000_000)
+
+
+async def answers(it: Connection) -> AsyncIterator[Answer]:
+    yield (await it.post(b"{}")).answer
+    opened = await it.open_stream("")
+    assert isinstance(opened, Answer)
+    yield opened
+
+
+@pytest.mark.parametrize("url", UNUSABLE)
+async def test_a_url_of_which_no_request_can_be_made_is_answered_and_not_repeated_aloud(url: str) -> None:
+    it = connection(url)
+    async for answer in answers(it):
+        assert answer.trouble is not None
+        assert (answer.trouble.fault, answer.trouble.status) == (Fault.AWAY, 0)
+        assert "Error" in answer.trouble.words, "of what kind it was"
+        assert "canary" not in answer.trouble.words
+    await it.close()
+
+
+async def test_a_program_that_ends_and_resolves_no_name_any_more_hears_no_exception(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Escaped because only what a connection raises was foreseen, not the executor in which names are looked up."""
+
+    async def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", refuses)
+    it = connection("http://localhost:1")
+    async for answer in answers(it):
+        assert answer.trouble is not None
+        assert "RuntimeError" in answer.trouble.words
+    await it.close()
+    async with RelayClient("http://localhost:1", patience_s=0.2) as client:
+        assert not (await client.send(EVENT)).is_taken
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_closed_connection_says_that_it_is() -> None:
+    it = connection("http://127.0.0.1:1")
+    await it.close()
+    async for answer in answers(it):
+        assert answer.trouble is not None
+        assert answer.trouble.words == "this client is closed"
+
+
+async def test_a_stream_that_is_entered_after_its_client_was_closed_is_no_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with standing() as relay:
+        client = RelayClient(relay.url)
+        stream = client.stream()
+        await client.close()
+        async with stream:
+            stream.typing("s1", "g1")
+            await asyncio.sleep(0.05)
+    assert stream.counts.dropped == 1
+    assert "fault of its own" not in caplog.text
