@@ -12,17 +12,15 @@ import asyncio
 import logging
 import random
 import re
-import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 from relay import wire
 from relay.client.activity import Told, activity_event, is_ending
 from relay.client.answers import Answer, away
-from relay.client.engine import CLOSE_S, Engine
+from relay.client.engine import CLOSE_S, CLOSED, Engine, started
 from relay.client.frames import Said
 from relay.client.runs import ENDING_FRESH_MS, Run, Whose
 from relay.client.sending import FRESH_MS, Sender
@@ -110,7 +108,7 @@ class RelayClient:
 
     async def send(self, event: Told) -> Answer:
         """The relay's answer to one `ActivityEvent`."""
-        return await self._answer([event])
+        return await self._answer(self._here(), [event])
 
     async def send_many(self, events: Iterable[Told]) -> Answer:
         """The relay's answer to several, counted together; each 500 of them are taken as a whole or not at all.
@@ -119,8 +117,9 @@ class RelayClient:
         """
         waiting = list(events)
         answer = Answer()
+        engine = self._here()  # once: a client that is closed meanwhile is not opened by what is left
         for start in range(0, len(waiting), MOST_EVENTS):
-            answer = answer.plus(await self._answer(waiting[start : start + MOST_EVENTS]))
+            answer = answer.plus(await self._answer(engine, waiting[start : start + MOST_EVENTS]))
             if not answer.is_taken:
                 break
         return answer
@@ -145,7 +144,7 @@ class RelayClient:
             agentUserId=agent_user_id,
         )
         if self.is_strict:
-            await self._answer([event])
+            await self._answer(self._here(), [event])
         else:
             self.say(event)
 
@@ -191,17 +190,8 @@ class RelayClient:
     def _here(self) -> Engine:
         """The engine, on the running loop if there is none yet; one whose loop has ended is as good as none."""
         if self._engine is None or self._engine.loop.is_closed():
-            self._engine = self._started(asyncio.get_running_loop())
+            self._engine = started(self._url, self._key, timeout_s=self._timeout_s, counts=self.counts)
         return self._engine
-
-    def _started(self, loop: asyncio.AbstractEventLoop) -> Engine:
-        from relay.client.connection import Connection  # noqa: PLC0415 - aiohttp: 0.2 s that importing does not cost
-
-        connection = Connection(
-            self._url, self._key, timeout_s=self._timeout_s, wall=lambda: time.time_ns() // 1_000_000
-        )
-        sender = Sender(connection.post, loop=loop, jitter=random.random, counts=self.counts)
-        return Engine(loop, sender, WeakSet(), connection.open_stream, connection.close)
 
     def _soon(self, act: Callable[[Sender], None], *, may_start: bool = True) -> None:
         running = _running_loop()
@@ -231,36 +221,27 @@ class RelayClient:
 
     # -- its words -------------------------------------------------------------------------------------------
 
-    async def _answer(self, events: Iterable[Told]) -> Answer:
+    async def _answer(self, engine: Engine, events: Iterable[Told]) -> Answer:
         told = [self._stamped(event) for event in events]
-        sender = self._here().sender
-        answer = await self._on_its_loop(sender.ask(told, within_s=self._patience_s))
+        asking = engine.sender.ask(told, within_s=self._patience_s)
+        answer = await engine.answer(asking, within_s=self._patience_s)
         error = answer.error()
         if self.is_strict and error is not None:
             raise error
         return answer
 
     async def _hear(self, run_of: Callable[[], Run | None]) -> Answer:
-        return await self._on_its_loop(self._heard(self._here().sender, run_of))
+        engine = self._engine
+        if engine is None:  # `begin` started one: it was closed since, which has ended the run
+            run = run_of()
+            return Answer() if run is not None and run.is_end_told else away(CLOSED)
+        return await engine.answer(self._heard(engine.sender, run_of), within_s=self._patience_s)
 
     async def _heard(self, sender: Sender, run_of: Callable[[], Run | None]) -> Answer:
         run = run_of()
         if run is None:
             return away("more runs are open than this client keeps")
         return await sender.heard(run, within_s=self._patience_s)
-
-    async def _on_its_loop(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        loop = self._here().loop
-        if loop is asyncio.get_running_loop():
-            return await work
-        told = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
-        try:
-            async with asyncio.timeout(
-                self._patience_s
-            ):  # `work` has its own, which a loop that stands still does not keep
-                return await told
-        except TimeoutError:
-            return away(f"no answer within {self._patience_s:g} s: the loop of this client stands still")
 
     def _written(self, event: Told, now: Ms) -> Said | None:
         """As a stream sends it; None for what is no event."""

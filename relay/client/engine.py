@@ -1,12 +1,15 @@
 """What of a client belongs to one loop, and ends there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
-from relay.client.answers import Answer
+from relay.client.answers import Answer, away
 from relay.client.sending import Sender
+from relay.client.settling import Counts
 from relay.client.streaming import Socket, Stream
 
 CLOSE_S = 2.0
@@ -22,6 +25,23 @@ class Engine(NamedTuple):
     open_stream: Callable[[str], Awaitable[Socket | Answer]]
     close: Callable[[], Awaitable[None]]
 
+    async def answer(self, work: Coroutine[Any, Any, Answer], *, within_s: float) -> Answer:
+        """What `work` comes to on this loop, for whoever asks on any other too."""
+        if self.loop is asyncio.get_running_loop():
+            return await work
+        try:
+            told = asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:  # its loop was closed in between
+            work.close()
+            return away(CLOSED)
+        try:
+            async with asyncio.timeout(
+                within_s
+            ):  # `work` has its own, which a loop that stands still does not keep
+                return await asyncio.wrap_future(told)
+        except TimeoutError:
+            return away(f"no answer within {within_s:g} s: the loop of this client stands still")
+
     async def closed(self) -> None:
         """Ends open runs and sends what waits, for two seconds at most."""
         try:
@@ -29,3 +49,13 @@ class Engine(NamedTuple):
             await asyncio.gather(self.sender.close(within_s=CLOSE_S), *closing)
         finally:
             await self.close()
+
+
+def started(url: str, key: str | None, *, timeout_s: float, counts: Counts) -> Engine:
+    """An engine on the running loop."""
+    from relay.client.connection import Connection  # noqa: PLC0415 - aiohttp: 0.2 s that importing does not cost
+
+    connection = Connection(url, key, timeout_s=timeout_s, wall=lambda: time.time_ns() // 1_000_000)
+    loop = asyncio.get_running_loop()
+    sender = Sender(connection.post, loop=loop, jitter=random.random, counts=counts)
+    return Engine(loop, sender, WeakSet(), connection.open_stream, connection.close)

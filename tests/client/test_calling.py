@@ -480,6 +480,46 @@ async def test_a_closed_client_may_be_used_anew() -> None:
         assert len(relay.requests) == 2
 
 
+async def test_what_was_begun_before_a_close_does_not_open_the_client_again() -> None:
+    """Its later parts did, and left a session that nobody closes."""
+
+    async def slow(events: list[dict[str, Any]]) -> web.Response:
+        await asyncio.sleep(0.3)
+        return taken(len(events))
+
+    async with standing(slow) as relay:
+        client = RelayClient(relay.url)
+        sending = asyncio.ensure_future(client.send_many([EVENT] * 1200))
+        await asyncio.sleep(0.1)
+        await client.close()
+        answer = await sending
+        assert answer.trouble is not None
+        assert (answer.accepted, answer.trouble.words) == (500, "this client is closed")
+        assert client._engine is None
+        assert client.counts.dropped == 500, "of what follows a part that was not taken nothing is sent"
+
+
+async def test_a_strict_block_whose_client_is_closed_within_it_is_told_what_is_known_of_its_end() -> None:
+    """Leaving it opened the client again."""
+    is_up = True
+
+    async def answered(events: list[dict[str, Any]]) -> web.Response:
+        return taken(len(events)) if is_up else problem(503)
+
+    async with standing(answered) as relay:
+        client = RelayClient(relay.url, strict=True)
+        async with client.thinking("s1", "g1"):
+            await client.close()
+        assert relay.kinds() == ["thinking", "thinking_done"]
+        work = client.thinking("s1", "g1")
+        await work.__aenter__()
+        is_up = False
+        await client.close()
+        with pytest.raises(Unavailable, match="this client is closed"):
+            await work.__aexit__(None, None, None)
+        assert client._engine is None
+
+
 def test_it_may_be_used_on_one_loop_after_another() -> None:
     client = RelayClient("http://127.0.0.1:1", patience_s=0.2)
 

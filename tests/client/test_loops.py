@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from relay.client import RelayClient
+from relay.client.engine import Engine
 from tests.client.standing import standing
 
 EVENT = {"sessionId": "s1", "guestId": "g1", "type": "keystroke"}
@@ -53,3 +54,21 @@ async def test_closed_on_another_loop_than_its_own_a_client_ends_what_is_open(
         assert (await client.send(EVENT)).is_taken
         await done_on(elsewhere, client.close())
         assert relay.kinds() == ["thinking", "keystroke", "thinking_done"]
+
+
+async def test_what_is_asked_of_a_loop_that_has_ended_is_answered() -> None:
+    """It raised that the loop is closed, and left a coroutine that nobody awaits."""
+    async with standing() as relay:
+        client = RelayClient(relay.url)
+        other = asyncio.new_event_loop()
+        engine = await asyncio.to_thread(other.run_until_complete, engine_of(client))
+        await asyncio.to_thread(other.run_until_complete, client.close())
+        other.close()
+        asked = engine.sender.ask([EVENT], within_s=1)
+        assert (await engine.answer(asked, within_s=1)).trouble is not None
+
+
+async def engine_of(client: RelayClient) -> Engine:
+    await client.send(EVENT)
+    assert client._engine is not None
+    return client._engine
