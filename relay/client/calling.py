@@ -36,6 +36,9 @@ log = logging.getLogger("relay.client")
 MOST_EVENTS = 500
 """What a relay takes in one request by its default."""
 
+MOST_LABEL = 63
+"""Of a host's name between two dots (RFC 1035 section 2.3.4)."""
+
 _KEY = re.compile(r"[!-~]*")
 
 
@@ -63,9 +66,8 @@ class RelayClient:
         timeout_s: float = 2.0,
         patience_s: float = 5.0,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("the relay's URL is wanted, like http://127.0.0.1:8080")
+        if (wrong := _wrong_with(url)) is not None:
+            raise ValueError(f"the relay's URL is wanted, like http://127.0.0.1:8080: {wrong}")
         if key is not None and not _KEY.fullmatch(key):
             raise ValueError(
                 "a key is printable and has no spaces or line breaks: strip what was read from a file"
@@ -267,6 +269,25 @@ class RelayClient:
         if traceparent is not None:
             stamped["traceparent"] = traceparent
         return stamped
+
+
+def _wrong_with(url: str) -> str | None:
+    """Why no request could be made of it, in words that have nothing of it: there may be a password in it."""
+    if any(char.isspace() or not char.isprintable() for char in url):
+        return "it has no spaces or line breaks; strip what was read from a file"
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - looking at it is the check
+    except ValueError:
+        return "its host or its port is none"
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        return "it begins with http:// or https:// and a host"
+    if "@" in parts.netloc:
+        return "it has no user and no password; a key is an argument of its own"
+    if "?" in url or "#" in url:
+        return "it ends with its path, without ? or #"
+    labels = parts.hostname.removesuffix(".").split(".")
+    return None if all(0 < len(label) <= MOST_LABEL for label in labels) else "its host is none"
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

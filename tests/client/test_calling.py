@@ -540,10 +540,51 @@ def test_outside_of_any_loop_it_says_what_is_to_be_done(caplog: pytest.LogCaptur
     assert client.counts.dropped == 2
 
 
-@pytest.mark.parametrize("url", ["", "relay.example", "ftp://relay.example", "http://", "//x"])
-def test_a_url_that_is_none_is_refused_at_once(url: str) -> None:
-    with pytest.raises(ValueError, match="URL is wanted"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "relay.example",
+        "ftp://relay.example",
+        "http://",
+        "//x",
+        "http://canary:99999",
+        "http://canary:x",
+        "http://canary:-1",
+        "http://canary?tenant=1",
+        "http://canary/?",
+        "http://canary/#x",
+        "http://someone:canary@relay.example",
+        "http://canary@relay.example",
+        "http://canary..example",
+        "http://.canary",
+        f"http://{'canary' * 11}.example",
+        "http:// :80",
+        "http://canary:80\n",
+        "http://[canary",
+        "http://canary\u2100.example",
+    ],
+)
+def test_a_url_that_is_none_is_refused_at_once_and_not_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match="URL is wanted") as refused:
         RelayClient(url)
+    assert "canary" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8080/",
+        "https://relay.example./behind/a/proxy",
+        "http://[::1]:9",
+        "http://[fe80::1%25lo]:9",
+        "http://b\u00fccher.example",
+        "http://a_service:80",
+    ],
+)
+def test_a_url_that_is_one_is_taken(url: str) -> None:
+    assert not RelayClient(url).is_strict
 
 
 @pytest.mark.parametrize("key", ["trk_aaaaaaaa_secret\n", "trk_aaaaaaaa secret"], ids=["line", "space"])
