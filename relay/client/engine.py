@@ -4,13 +4,16 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 from relay.client.answers import Answer, away
 from relay.client.sending import Sender
 from relay.client.settling import Counts
 from relay.client.streaming import Socket, Stream
+
+if TYPE_CHECKING:
+    from relay.client.connection import Connection
 
 CLOSE_S = 2.0
 CLOSED = "this client is closed"
@@ -51,11 +54,16 @@ class Engine(NamedTuple):
             await self.close()
 
 
+def load() -> type["Connection"]:
+    """The door to aiohttp, which takes 0.2 s the first time: what only imports this does not pay for it."""
+    from relay.client.connection import Connection  # noqa: PLC0415 - as said
+
+    return Connection
+
+
 def started(url: str, key: str | None, *, timeout_s: float, counts: Counts) -> Engine:
     """An engine on the running loop."""
-    from relay.client.connection import Connection  # noqa: PLC0415 - aiohttp: 0.2 s that importing does not cost
-
-    connection = Connection(url, key, timeout_s=timeout_s, wall=lambda: time.time_ns() // 1_000_000)
+    connection = load()(url, key, timeout_s=timeout_s, wall=lambda: time.time_ns() // 1_000_000)
     loop = asyncio.get_running_loop()
     sender = Sender(connection.post, loop=loop, jitter=random.random, counts=counts)
     return Engine(loop, sender, WeakSet(), connection.open_stream, connection.close)

@@ -1,7 +1,9 @@
 """The blocking twin does what the client does, for programs without a loop and for many threads at once."""
 
 import asyncio
+import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from typing import Any
 import pytest
 
 from relay import wire
-from relay.client import BlockingRelayClient
+from relay.client import BlockingRelayClient, RelayClient
 from relay.errors import Rejected, Unavailable
 from tests.client.beside import GUEST, KEY, SESSION, relay_beside
 
@@ -73,6 +76,33 @@ def until(claim: Callable[[], bool]) -> None:
     while not claim():
         assert time.monotonic() < ends
         time.sleep(0.005)
+
+
+def printed(code: str) -> list[str]:
+    """The lines of a program."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def no_thread() -> Iterator[Callable[[], object]]:
+    """A system that has no thread to give, until this is called: none has room for a stack of such a size."""
+    usual = threading.stack_size(1 << 46)
+    yield partial(threading.stack_size, usual)
+    threading.stack_size(usual)
+
+
+def test_it_has_what_the_client_has_and_nothing_else() -> None:
+    """Of two kinds of programs neither should have to know more; `wait_for` was for its own blocks alone."""
+    blocking, client = BlockingRelayClient("http://127.0.0.1:1"), RelayClient("http://127.0.0.1:1")
+    assert public(blocking) == public(client)
+    assert public(blocking.thinking("s1")) == public(client.thinking("s1"))
+
+
+def public(what: object) -> set[str]:
+    return {name for name in dir(what) if not name.startswith("_")}
 
 
 def test_a_block_opens_and_closes(relay: Relay) -> None:
@@ -142,7 +172,7 @@ def test_a_closed_one_leaves_no_thread_and_may_be_used_anew(relay: Relay) -> Non
         assert client.send(EVENT).is_taken
         client.close()
         client.close()
-    assert "relay client" not in {thread.name for thread in threading.enumerate()}
+    assert_no_thread_is_left()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -161,11 +191,47 @@ def test_it_goes_on_in_a_child_and_in_its_parent_after_a_fork(relay: Relay) -> N
         "print('parent' if child else 'child', told, flush=True)\n"
         "os._exit(0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
-    )
-    assert done.stdout.splitlines() == ["child [True, True]", "parent [True, True]"]
+    assert printed(code) == ["child [True, True]", "parent [True, True]"]
     assert len(relay.events) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_that_is_forked_with_the_first_words_on_their_way_has_all_it_needs(relay: Relay) -> None:
+    """What the client's thread was just importing then stayed half imported in the child."""
+    code = (
+        "import os\n"
+        "from relay.client import BlockingRelayClient\n"
+        f"client = BlockingRelayClient({relay.url!r}, patience_s=1)\n"
+        f"client.say({EVENT!r})\n"
+        "if child := os.fork():\n"
+        "    os.waitpid(child, 0)\n"
+        "else:\n"
+        f"    print(client.send({EVENT!r}).is_taken, flush=True)\n"
+        "os._exit(0)"
+    )
+    assert printed(code) == ["True"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_what_was_begun_before_a_fork_is_the_parents_and_the_child_is_not_held_up_by_it(relay: Relay) -> None:
+    code = (
+        "import os, time\n"
+        "from relay.client import BlockingRelayClient\n"
+        f"client = BlockingRelayClient({relay.url!r}, strict=True)\n"
+        "work, stream = client.thinking('s1').__enter__(), client.stream().__enter__()\n"
+        "if child := os.fork():\n"
+        "    os.waitpid(child, 0)\n"
+        "    client.close()\n"
+        "else:\n"
+        "    began = time.monotonic()\n"
+        "    work.end()\n"
+        f"    stream.say({EVENT!r})\n"
+        "    stream.__exit__()\n"
+        "    print(stream.counts.dropped, time.monotonic() - began < 1, flush=True)\n"
+        "os._exit(0)"
+    )
+    assert printed(code) == ["1 True"]
+    assert relay.kinds() == ["thinking", "thinking_done"]
 
 
 def test_a_program_that_forgets_to_close_it_ends_all_the_same(relay: Relay) -> None:
@@ -175,10 +241,29 @@ def test_a_program_that_forgets_to_close_it_ends_all_the_same(relay: Relay) -> N
         "client.thinking('s1').begin()\n"
         f"print(client.send({EVENT!r}).is_taken)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    assert printed(code) == ["True"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that interrupts")
+def test_a_handler_of_signals_may_tell_what_it_interrupts_the_telling_of(relay: Relay) -> None:
+    """Whatever it interrupts holds the locks of this client."""
+    code = (
+        "import signal\n"
+        "from relay.client import BlockingRelayClient\n"
+        f"client, heard = BlockingRelayClient({relay.url!r}), []\n"
+        "def interrupt(*_):\n"
+        f"    client.say({EVENT!r})\n"
+        "    heard.append(None)\n"
+        f"client.say({EVENT!r})\n"
+        "signal.signal(signal.SIGALRM, interrupt)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)\n"
+        "while len(heard) < 100:\n"
+        f"    client.say({EVENT!r})\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "client.close()\n"
+        "print('ended')"
     )
-    assert done.stdout.strip() == "True"
+    assert printed(code) == ["ended"]
 
 
 async def test_it_streams_too() -> None:
@@ -196,6 +281,7 @@ async def test_it_streams_too() -> None:
 
 
 def test_closing_answers_whoever_still_waits() -> None:
+    """It took fifteen seconds where it was `send_many` that waited: the rest was sent through a client opened anew."""
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
         client = BlockingRelayClient(
             f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=60, patience_s=60
@@ -204,4 +290,152 @@ def test_closing_answers_whoever_still_waits() -> None:
         connection, _ = silent.accept()
         with connection:
             client.close()
-            assert waiting.result(WITHIN_S).trouble is not None
+            trouble = waiting.result(0.5).trouble
+        assert trouble is not None
+        assert_no_thread_is_left()
+
+
+def assert_no_thread_is_left() -> None:
+    assert "relay client" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_closing_beside_others_that_use_it_raises_into_none_of_them(relay: Relay) -> None:
+    """Between the start of the thread and the hand-over to it, its loop was closed: RuntimeError, in the bot."""
+    client, is_over = BlockingRelayClient(relay.url), threading.Event()
+
+    def use(session_id: str) -> None:
+        while not is_over.is_set():
+            with client.thinking(session_id):
+                client.typing(session_id)
+            client.send({"sessionId": session_id, "type": "cleared"})
+
+    with ThreadPoolExecutor(4) as threads:
+        using = [threads.submit(use, f"s{number}") for number in range(4)]
+        for _ in range(20):
+            client.close()
+            time.sleep(0.005)
+        is_over.set()
+        for one in using:
+            one.result(WITHIN_S)
+    client.close()
+    assert_no_thread_is_left()
+
+
+def test_what_was_begun_before_a_close_ends_nothing_of_the_client_used_anew(relay: Relay) -> None:
+    """Its end opened a client whose loop had ended, and whatever was told from then on was lost."""
+    client = BlockingRelayClient(relay.url)
+    left_over = client.thinking("s1")
+    left_over.begin()
+    client.close()
+    with client.thinking("s1"):
+        left_over.answered()
+        left_over.end()
+        assert client.send({"sessionId": "s2", "type": "keystroke"}).is_taken
+    client.close()
+    assert relay.kinds() == ["thinking", "thinking_done", "thinking", "keystroke", "thinking_done"]
+    assert client.counts.dropped == 0
+
+
+def test_a_block_that_is_left_after_a_close_is_left_in_peace(relay: Relay) -> None:
+    for strict in (False, True):
+        client = BlockingRelayClient(relay.url, strict=strict)
+        with client.stream() as stream, client.thinking("s1") as work:
+            client.close()
+            stream.say(EVENT)
+            if strict:
+                work.end()
+        assert stream.counts.dropped == 1
+        assert client.send(EVENT).is_taken
+        client.close()
+
+
+def test_one_use_may_begin_anew_also_after_a_close(relay: Relay) -> None:
+    client = BlockingRelayClient(relay.url)
+    work = client.thinking("s1")
+    for _ in range(2):
+        for _ in range(2):
+            work.begin()
+            work.begin()
+            assert client.send({"sessionId": "s1", "type": "keystroke"}).is_taken
+            work.end()
+            work.end()
+        client.close()
+    assert relay.kinds() == ["thinking", "keystroke", "thinking_done"] * 4
+
+
+def test_what_threads_say_one_after_the_other_arrives_in_that_order(relay: Relay) -> None:
+    """From the very first word, before the client's thread is there to take it."""
+    with (
+        BlockingRelayClient(relay.url) as client,
+        ThreadPoolExecutor(1) as one,
+        ThreadPoolExecutor(1) as other,
+    ):
+        for seq in range(0, 100, 2):
+            one.submit(client.say, EVENT | {"seq": seq}).result()
+            other.submit(client.say, EVENT | {"seq": seq + 1}).result()
+    assert [event["seq"] for event in relay.events] == list(range(100))
+
+
+def test_an_event_is_told_as_it_was_when_it_was_said(relay: Relay) -> None:
+    event: dict[str, Any] = {"sessionId": "s1", "type": "keystroke"}
+    with BlockingRelayClient(relay.url) as client:
+        for seq in range(50):
+            event["seq"] = seq
+            client.say(event)
+    assert [event["seq"] for event in relay.events] == list(range(50))
+
+
+def test_without_a_thread_nothing_is_raised_and_what_is_told_is_counted(
+    relay: Relay, no_thread: Callable[[], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """RuntimeError reached the bot, and the client had a loop on which nothing ran, for good."""
+    with BlockingRelayClient(relay.url) as client:
+        with client.thinking("s1"), client.stream() as stream:
+            client.say(EVENT)
+            client.typing("s1")
+            stream.say(EVENT)
+        trouble = client.send_many([EVENT] * 3).trouble
+        assert trouble is not None
+        assert "no thread can be had" in trouble.words
+        assert (client.counts.dropped, stream.counts.dropped) == (6, 1)
+        assert len([line for line in caplog.messages if "no thread can be had" in line]) == 1
+        client.close()
+        no_thread()
+        assert client.send(EVENT).is_taken
+    assert relay.kinds() == ["keystroke"]
+
+
+def test_without_a_thread_a_strict_one_says_so(relay: Relay, no_thread: Callable[[], object]) -> None:
+    client = BlockingRelayClient(relay.url, strict=True)
+    with pytest.raises(Unavailable, match="no thread can be had"):
+        client.send(EVENT)
+    with pytest.raises(Unavailable, match="no thread can be had"), client.thinking("s1"):
+        pytest.fail("the block was entered")
+    with pytest.raises(Unavailable, match="no thread can be had"), client.stream():
+        pytest.fail("the block was entered")
+    no_thread()
+    with client.thinking("s1"):
+        assert relay.kinds() == ["thinking"]
+    client.close()
+
+
+def test_what_is_asked_for_on_the_clients_own_thread_holds_it_up_for_nobody(relay: Relay) -> None:
+    """A handler that passes the log on is called there, by the client itself."""
+
+    class Passing(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            answers.append(client.send(EVENT))
+
+    answers: list[Any] = []
+    relay.status = 422
+    log, passing = logging.getLogger("relay.client"), Passing()
+    log.addHandler(passing)
+    try:
+        with BlockingRelayClient(relay.url) as client:
+            began = time.monotonic()
+            assert client.send(EVENT).trouble is not None
+            until(lambda: client.counts.refused == 2)
+            assert time.monotonic() - began < 2
+    finally:
+        log.removeHandler(passing)
+    assert "own thread" in answers[0].trouble.words

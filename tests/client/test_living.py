@@ -1,0 +1,50 @@
+"""A life takes what it is handed until its close, and afterwards says that it does not."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from relay.client import Answer, RelayClient
+from relay.client.answers import away
+from relay.client.living import Life
+
+EVENT = {"sessionId": "s1", "guestId": "g1", "type": "keystroke"}
+
+
+def life() -> Life:
+    return Life(RelayClient("http://127.0.0.1:1", patience_s=0.2), 0.2)
+
+
+def test_what_is_handed_over_when_it_is_over_is_answered_and_counted_and_raises_nothing() -> None:
+    """Whoever had the loop just before its close handed over to a loop that was closed."""
+    it = life()
+    it.end()
+    assert not it.soon(lambda: None, events=2)
+    assert it.result(it.client.send(EVENT), events=3) == away("this client is closed")
+    assert it.client.counts.dropped == 5
+
+
+def test_what_is_handed_over_is_done_in_that_order_and_before_the_close() -> None:
+    done: list[int] = []
+    it = life()
+    for number in range(100):
+        it.soon(partial(done.append, number))
+    it.end()
+    assert done == list(range(100))
+
+
+def test_work_that_does_not_end_by_itself_does_not_outlive_it() -> None:
+    begun = threading.Event()
+
+    async def hung() -> Answer:
+        begun.set()
+        await asyncio.Event().wait()
+        return Answer()
+
+    it = life()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(it.result, hung(), patiences=100)
+        assert begun.wait(5)
+        it.end()
+        assert waiting.result(1) == away("this client is closed")
