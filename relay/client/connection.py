@@ -36,6 +36,7 @@ class Connection:
         self._timeout_s = timeout_s
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_create_end.append(_note_new)
+        tracing.on_request_redirect.append(_stay)
         headers = {hdrs.USER_AGENT: f"typing-relay-client/{relay.__version__}"}
         if key is not None:
             headers[hdrs.AUTHORIZATION] = f"Bearer {key}"
@@ -143,6 +144,13 @@ async def _raise_for_no_stream(response: aiohttp.ClientResponse) -> None:
     async with response:
         body = await _read(response.content)
     raise _UnopenedError(response.status, body, response.headers.get(hdrs.RETRY_AFTER))
+
+
+async def _stay(
+    _session: aiohttp.ClientSession, _context: SimpleNamespace, led: aiohttp.TraceRequestRedirectParams
+) -> None:
+    """What is told goes nowhere else than it was meant to: `ws_connect` has no `allow_redirects`."""
+    await _raise_for_no_stream(led.response)
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
 from relay.client import Answer, Fault, RelayClient
 from relay.client.connection import Connection
@@ -75,3 +76,25 @@ async def test_a_stream_that_is_entered_after_its_client_was_closed_is_no_fault(
             await asyncio.sleep(0.05)
     assert stream.counts.dropped == 1
     assert "fault of its own" not in caplog.text
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_it_is_led_to_no_other_address(status: int) -> None:
+    """A stream was, though a request was not: what people do would be told to whoever stands there."""
+
+    async def lead(request: web.BaseRequest) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response(status=status, headers={"location": "/elsewhere/v1/stream"})
+
+    asked: list[str] = []
+    runner = web.ServerRunner(web.Server(lead), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    it = connection(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    async for answer in answers(it):
+        assert answer.trouble is not None
+        assert (answer.trouble.fault, answer.trouble.status) == (Fault.REFUSED, status)
+        assert "public address" in answer.trouble.words
+    assert asked == ["/v1/events", "/v1/stream"]
+    await it.close()
+    await runner.cleanup()
