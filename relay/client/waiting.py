@@ -17,6 +17,10 @@ from relay.client.runs import Run
 from relay.core.moments import Ms
 
 MOST_TOGETHER = 100
+MOST_ALONE = 3
+"""On their way at once, one request less than a client has: those who wait for answers of their own, however many and
+however patient, keep back no heartbeat until its lease is over, and no end until it is late."""
+
 MOST_RUNS = 20_000
 """Twice the runs that may be open: those that have ended meanwhile are there to be told so."""
 
@@ -63,6 +67,7 @@ class Waiting:
         self._entries: OrderedDict[Entry, None] = OrderedDict()
         self._letters = 0
         self._busy: set[str] = set()
+        self._alone = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -115,7 +120,7 @@ class Waiting:
             if entry.expires_at <= now:
                 taken.expired.append(entry)
                 continue
-            if not passed.isdisjoint(entry.sessions):
+            if not passed.isdisjoint(entry.sessions) or (entry.is_alone and self._alone >= MOST_ALONE):
                 passed |= entry.sessions
                 continue
             if size and (entry.is_alone or size >= MOST_TOGETHER):
@@ -129,11 +134,13 @@ class Waiting:
             self.drop(entry)
         for entry, _ in taken.parcel:
             self._busy |= entry.sessions
+            self._alone += entry.is_alone
         return taken
 
     def release(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             self._busy -= entry.sessions
+            self._alone -= entry.is_alone
 
     def put_back(self, entry: Entry) -> None:
         """To the front; several in reverse of their order. A run that was marked meanwhile stays where it is."""

@@ -381,3 +381,27 @@ async def test_an_id_that_has_no_form_in_json_is_said_of_nobody_and_holds_nobody
         await asyncio.sleep(1)
         assert relay.kinds() == ["thinking", "thinking_done"]
         assert client.counts.refused == 1
+
+
+async def test_many_patient_ones_that_wait_for_answers_keep_back_neither_a_heartbeat_nor_an_end() -> None:
+    """They stood before it in one line: the lease was over long before a heartbeat's turn, and an end was never told."""
+
+    async def slow(events: list[dict[str, Any]]) -> web.Response:
+        await asyncio.sleep(0.5)
+        return taken(len(events))
+
+    async with standing(slow) as relay, RelayClient(relay.url, patience_s=60) as client:
+        began = asyncio.get_running_loop().time()
+        keystrokes = [client.send({"sessionId": f"s{n}", "type": "keystroke"}) for n in range(500)]
+        sending = asyncio.gather(*keystrokes)
+        async with client.thinking("run"):
+            await asyncio.sleep(12)
+        await asyncio.sleep(1)
+        said = [
+            (round(at - began), event["type"])
+            for at, events in zip(relay.at, relay.requests, strict=True)
+            for event in events
+            if event["sessionId"] == "run"
+        ]
+        assert said == [(0, "thinking"), (5, "heartbeat"), (10, "heartbeat"), (12, "thinking_done")]
+        sending.cancel()

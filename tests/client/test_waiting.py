@@ -37,6 +37,14 @@ def test_one_that_wants_its_own_answer_goes_alone_and_in_its_turn() -> None:
     assert [taken(it), taken(it), taken(it)] == [[first], [alone], [last]]
 
 
+def test_those_that_want_their_own_answers_keep_back_no_other_but_of_their_sessions() -> None:
+    alone = [letter(f"s{n}", alone=True) for n in range(5)]
+    it = waiting(*alone, letter("s4"), other := letter("other"))
+    assert [taken(it) for _ in range(5)] == [[one] for one in alone[:3]] + [[other], []]
+    it.release(alone[:1])
+    assert taken(it) == [alone[3]]
+
+
 def test_while_something_of_a_session_is_on_its_way_the_rest_of_it_waits() -> None:
     first, second, other = letter("a"), letter("a"), letter("b")
     it = waiting(first)
