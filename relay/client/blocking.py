@@ -7,6 +7,7 @@ with BlockingRelayClient("http://127.0.0.1:8080", "trk_…") as relay, relay.thi
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from ssl import SSLContext
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -135,6 +136,7 @@ class BlockingRelayClient:
         strict: bool = False,
         timeout_s: float = 2.0,
         patience_s: float = 5.0,
+        ssl: SSLContext | None = None,
     ) -> None:
         self._made = partial(
             RelayClient,
@@ -145,6 +147,7 @@ class BlockingRelayClient:
             strict=strict,
             timeout_s=timeout_s,
             patience_s=patience_s,
+            ssl=ssl,
         )
         self._made()  # raises ValueError for arguments that are none, at once
         self.is_strict = strict

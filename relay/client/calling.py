@@ -14,6 +14,8 @@ import random
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from ssl import SSLContext
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -47,6 +49,7 @@ class RelayClient:
 
     `actor` is who this program is, by default the key's source. `gateway` is needed where the relay has several and
     the source names none. `timeout_s` is for one request, `patience_s` for everything an awaited method does.
+    `ssl` says whom to trust where the relay's certificate is of an authority of your own.
 
     Nothing here raises because of the relay, unless `strict`: then the awaited methods raise Rejected for what is
     the caller's to put right and Unavailable for the rest. ValueError for a URL or a key that is none, at once.
@@ -65,6 +68,7 @@ class RelayClient:
         strict: bool = False,
         timeout_s: float = 2.0,
         patience_s: float = 5.0,
+        ssl: SSLContext | None = None,
     ) -> None:
         if (wrong := _wrong_with(url)) is not None:
             raise ValueError(f"the relay's URL is wanted, like http://127.0.0.1:8080: {wrong}")
@@ -75,11 +79,9 @@ class RelayClient:
         self.is_strict = strict
         self.counts = Counts()
         """What became of the events so far."""
-        self._url = url
-        self._key = key
+        self._started = partial(started, url, key, timeout_s=timeout_s, ssl=ssl)
         self._actor = actor
         self._gateway = gateway
-        self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._engine: Engine | None = None
         self._is_unbound_said = False
@@ -192,7 +194,7 @@ class RelayClient:
     def _here(self) -> Engine:
         """The engine, on the running loop if there is none yet; one whose loop has ended is as good as none."""
         if self._engine is None or self._engine.loop.is_closed():
-            self._engine = started(self._url, self._key, timeout_s=self._timeout_s, counts=self.counts)
+            self._engine = self._started(counts=self.counts)
         return self._engine
 
     def _soon(self, act: Callable[[Sender], None], *, may_start: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from ssl import SSLContext
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -30,7 +31,15 @@ class Reached(NamedTuple):
 class Connection:
     """One pool of connections to one relay; belongs to the loop it is made on."""
 
-    def __init__(self, url: str, key: str | None, *, timeout_s: float, wall: Callable[[], UnixMs]) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        *,
+        timeout_s: float,
+        wall: Callable[[], UnixMs],
+        ssl: SSLContext | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
         self._wall = wall
         self._timeout_s = timeout_s
@@ -42,7 +51,8 @@ class Connection:
             headers[hdrs.AUTHORIZATION] = f"Bearer {key}"
         self._session = aiohttp.ClientSession(
             headers=headers,
-            connector=aiohttp.TCPConnector(limit=0),  # those who use it have bounds of their own,
+            # No limit: those who use it have bounds of their own.
+            connector=aiohttp.TCPConnector(limit=0, ssl=ssl or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             trace_configs=[tracing],

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
@@ -61,9 +62,9 @@ def load() -> type["Connection"]:
     return Connection
 
 
-def started(url: str, key: str | None, *, timeout_s: float, counts: Counts) -> Engine:
+def started(url: str, key: str | None, *, timeout_s: float, ssl: SSLContext | None, counts: Counts) -> Engine:
     """An engine on the running loop."""
-    connection = load()(url, key, timeout_s=timeout_s, wall=lambda: time.time_ns() // 1_000_000)
+    connection = load()(url, key, timeout_s=timeout_s, ssl=ssl, wall=lambda: time.time_ns() // 1_000_000)
     loop = asyncio.get_running_loop()
     sender = Sender(connection.post, loop=loop, jitter=random.random, counts=counts)
     return Engine(loop, sender, WeakSet(), connection.open_stream, connection.close)

@@ -1,6 +1,7 @@
 """A relay's address with whatever a test puts behind it: answers by script, silence, nobody at all."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,9 @@ class Standing:
 
 
 @asynccontextmanager
-async def standing(answering: Answering | None = None, *, port: int = 0) -> AsyncIterator[Standing]:
+async def standing(
+    answering: Answering | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Standing]:
     it = Standing()
 
     async def answered(request: web.BaseRequest) -> web.StreamResponse:
@@ -40,8 +43,8 @@ async def standing(answering: Answering | None = None, *, port: int = 0) -> Asyn
 
     runner = web.ServerRunner(web.Server(answered), shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    it.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
+    it.url = f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield it
     finally:

@@ -1,13 +1,16 @@
 """Whatever keeps a request from its answer is told as one; no exception of aiohttp's or below it gets past here."""
 
 import asyncio
+import inspect
+import ssl
 import time
 from collections.abc import AsyncIterator
 
 import pytest
+import trustme
 from aiohttp import web
 
-from relay.client import Answer, Fault, RelayClient
+from relay.client import Answer, BlockingRelayClient, Fault, RelayClient
 from relay.client.connection import Connection
 from tests.client.standing import standing
 
@@ -98,3 +101,35 @@ async def test_it_is_led_to_no_other_address(status: int) -> None:
     assert asked == ["/v1/events", "/v1/stream"]
     await it.close()
     await runner.cleanup()
+
+
+async def test_a_relay_whose_authority_is_of_ones_own_is_believed_where_the_client_is_told_so() -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with standing(tls=context) as relay:
+        assert await is_taken(relay.url, trusting(authority))
+        assert await asyncio.to_thread(is_taken_there, relay.url, trusting(authority))
+        assert not await is_taken(relay.url, trusting(stranger))
+        assert not await is_taken(relay.url, None)
+
+
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def is_taken(url: str, context: ssl.SSLContext | None) -> bool:
+    async with RelayClient(url, patience_s=0.5, ssl=context) as client:
+        return (await client.send(EVENT)).is_taken
+
+
+def is_taken_there(url: str, context: ssl.SSLContext | None) -> bool:
+    with BlockingRelayClient(url, patience_s=0.5, ssl=context) as client:
+        return client.send(EVENT).is_taken
+
+
+def test_both_clients_are_made_with_the_same_arguments() -> None:
+    blocking, client = inspect.signature(BlockingRelayClient), inspect.signature(RelayClient)
+    assert str(blocking) == str(client)

@@ -47,4 +47,4 @@ def test_work_that_does_not_end_by_itself_does_not_outlive_it() -> None:
         waiting = threads.submit(it.result, hung(), patiences=100)
         assert begun.wait(5)
         it.end()
-        assert waiting.result(1) == away("this client is closed")
+        assert waiting.result(5) == away("this client is closed")
