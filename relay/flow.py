@@ -185,7 +185,7 @@ class Flow:
             session = live[activity.gateway].get(address.session_id)
             if session is None or (session.address is not address and session.address != address):
                 key = (activity.gateway, address.session_id)
-                self.check_address(key, address, f"{len(found)}" if len(activities) > 1 else "")
+                self.check_address(key, address, f"{len(found)}")
                 unopened[key], session = address, None
             found.append(session)
         if unopened:

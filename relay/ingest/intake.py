@@ -41,7 +41,7 @@ class Beyond:
     """What stands behind the doors, as plain callables.
 
     `accept` applies all of its activities or none; it and `broadcast` raise Rejected, TooSoon or Unavailable. The
-    place of a problem found by `accept` begins with the activity's index where there is more than one.
+    place of a problem found by `accept` begins with the activity's index.
     """
 
     gateways: tuple[str, ...]
@@ -125,7 +125,7 @@ class Intake:
         seen = self._accounts[source].ids
         if event_id is not None and seen.has(event_id, now):
             return self.counted(source, DUPLICATE)
-        accepted, stale = self._accept((activity,))
+        accepted, stale = self._applied((activity,))
         if event_id is not None:
             seen.remember((event_id,), now)
         return self.counted(source, Taken(accepted, 0, stale))
@@ -139,7 +139,7 @@ class Intake:
         if len(fresh) < count:
             activities = [activities[position] for position in fresh]
             ids = [ids[position] for position in fresh]
-        accepted, stale = self._applied(activities, fresh)
+        accepted, stale = self._applied(activities, fresh) if activities else Accepted(0)
         seen.remember(ids, now)
         return self.counted(source, Taken(accepted, count - len(fresh), stale))
 
@@ -161,11 +161,17 @@ class Intake:
         self._tallies[source] = bound
         return bound
 
-    def _applied(self, activities: Sequence[Activity], fresh: Sequence[int]) -> Accepted:
+    def _applied(self, activities: Sequence[Activity], fresh: Sequence[int] | None = None) -> Accepted:
+        """`fresh` are their places in what was posted, None for what was posted by itself."""
         try:
-            return self._accept(activities) if activities else Accepted(0)
+            return self._accept(activities)
         except Rejected as why:
-            raise _placed(why, fresh) from why
+            raise by_itself(why) if fresh is None else _placed(why, fresh) from why
+
+
+def by_itself(why: Rejected) -> Rejected:
+    """Told of an event that was posted by itself: it has no place among others."""
+    return _at(why, lambda place: place.removeprefix("0."))
 
 
 def _placed(why: Rejected, fresh: Sequence[int]) -> Rejected:
@@ -175,6 +181,10 @@ def _placed(why: Rejected, fresh: Sequence[int]) -> Rejected:
         index, dot, rest = place.partition(".")
         return f"{fresh[int(index)]}{dot}{rest}" if index.isdecimal() and int(index) < len(fresh) else place
 
+    return _at(why, placed)
+
+
+def _at(why: Rejected, placed: Callable[[str], str]) -> Rejected:
     return Rejected(
         why.status,
         why.title,

@@ -40,8 +40,6 @@ def refuse_two(activities: Sequence[Activity], given: Mapping[SessionKey, Addres
 
 def places_of(activities: Sequence[Activity], keys: Container[SessionKey]) -> tuple[str, ...]:
     """Where in a batch the events of these sessions stand, as a refusal names them."""
-    if len(activities) == 1:
-        return ("sessionId",)
     session_ids = enumerate((one.gateway, one.address.session_id) for one in activities)
     return tuple(f"{place}.sessionId" for place, key in session_ids if key in keys)
 

@@ -207,7 +207,7 @@ async def test_an_id_that_a_session_alive_is_posted_without_is_named_and_no_othe
         await asyncio.sleep(15)  # it may move again
         with pytest.raises(Rejected) as refused:
             it.type(address=Address(ADDRESS.session_id))
-        assert [place for place, _ in refused.value.problems] == ["guestId"]
+        assert [place for place, _ in refused.value.problems] == ["0.guestId"]
 
 
 async def test_at_the_cap_a_new_session_is_refused_and_those_alive_go_on() -> None:
@@ -215,7 +215,7 @@ async def test_at_the_cap_a_new_session_is_refused_and_those_alive_go_on() -> No
         it.type()
         with pytest.raises(Rejected) as refused:
             it.type(address=Address(OTHER, "guest-1"))
-        assert (refused.value.status, refused.value.problems[0][0]) == (429, "sessionId")
+        assert (refused.value.status, refused.value.problems[0][0]) == (429, "0.sessionId")
         assert refused.value.retry_after_s
         it.type()
 

@@ -89,6 +89,23 @@ async def test_a_problem_found_behind_the_door_keeps_its_place_in_what_was_poste
     assert (await answer.json())["errors"] == [{"loc": "2.guestId", "msg": "differs"}]
 
 
+@pytest.mark.parametrize(
+    ("posted", "place"),
+    [
+        (EVENT, "guestId"),
+        ([EVENT], "0.guestId"),
+        ([EVENT | {"id": "a"}, EVENT | {"id": "a"}, EVENT | {"id": "b"}], "2.guestId"),
+    ],
+)
+async def test_the_place_of_the_only_event_that_is_new_is_its_place_in_what_was_posted(
+    house: House, posted: object, place: str
+) -> None:
+    """It was told without a place: the sender looked for the mistake in its first event."""
+    await house.post(EVENT | {"id": "a"})
+    house.refuses = Rejected(422, "Other address", "x", problems=(("0.guestId", "differs"),))
+    assert (await (await house.post(posted)).json())["errors"] == [{"loc": place, "msg": "differs"}]
+
+
 async def test_a_full_house_answers_429_and_when_to_come_back(house: House) -> None:
     house.refuses = Rejected(429, "Too many sessions", "no room", retry_after_s=1)
     answer = await house.post(EVENT)

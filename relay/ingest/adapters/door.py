@@ -24,7 +24,7 @@ from relay.ingest.body import form_of
 from relay.ingest.credentials import Caller, unauthorised
 from relay.ingest.events import Event
 from relay.ingest.hosts import Headers, foreign_page
-from relay.ingest.intake import Intake, Taken
+from relay.ingest.intake import Intake, Taken, by_itself
 from relay.ingest.refusals import BadField, rejected
 from relay.ingest.unproven import Proven, Unproven
 from relay.observe.metrics import Metrics
@@ -114,13 +114,16 @@ class SourceDoor:
 
     def _taken(self, adapter: Adapter, body: bytes) -> Taken:
         """What became of a delivery's events. Raises Rejected, Unavailable; then of none."""
+        events: Sequence[Event] = ()
         try:
-            return self._applied(adapter.caller, adapter.read(body))
+            events = adapter.read(body)
+            return self._applied(adapter.caller, events)
         except BadField as why:
             reason = "unaddressable" if isinstance(why, Unaddressable) else "malformed"
             refused = rejected([(why.place, why.words)])
         except Rejected as why:
-            reason, refused = "unaddressable", why
+            is_one = len(events) == 1 and not body.lstrip().startswith(b"[")
+            reason, refused = "unaddressable", by_itself(why) if is_one else why
         if adapter.is_told or refused.status != 422:
             raise refused
         return self._ignored(adapter.caller, reason, refused.problems)
