@@ -6,10 +6,11 @@ Dialogflow, Rasa and Lex send no typing events: that they call is the signal. Th
 what each of them posts; the guest is expected under `guestId` where a platform keeps what its caller told it.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from relay import wire
@@ -17,6 +18,9 @@ from relay.integrations.whose import Client, Finding, Place
 
 MOST_BODY_BYTES = 1024 * 1024
 """A larger one is the application's business alone."""
+
+BODY_WITHIN_S = 1.0
+"""So is one of which parts are missing by then: the application may want to answer without it."""
 
 GUEST = "guestId"
 
@@ -44,16 +48,32 @@ def thinking_while(client: Client, whose: Whose) -> Middleware:
 
 
 async def _json(request: web.Request) -> wire.Json:
-    """The body, which aiohttp keeps for the application to read again; None for what is not JSON of a known length."""
+    """The body, looked at and left where it is; None for what is not JSON, or cannot be looked at like this."""
     length = request.content_length
-    # A body the application would not take is left to it: read once and refused, it would be empty the next time.
+    # What the application refuses as too large begins no work.
     most = min(MOST_BODY_BYTES, request.client_max_size or MOST_BODY_BYTES)
-    if length is None or length > most or not request.content_type.endswith("json"):
+    is_plain = request.content_type.endswith("json") and hdrs.CONTENT_ENCODING not in request.headers
+    if length is None or length > most or not is_plain:
         return None
     try:
-        return wire.loads(await request.read())
-    except wire.NotJson:
-        return None  # the application reads the same, and answers it
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return wire.loads(await _body(request, length))
+    except Exception:  # noqa: BLE001 - slow, cut off, no JSON: the application finds the same, and answers it
+        return None
+
+
+async def _body(request: web.Request, length: int) -> bytes:
+    """All of it, of which the application may still read every byte as it likes: `request.read` would keep it from
+    `request.content`, refuse what is too large for it, and forbid `request.clone`."""
+    content = request.content
+    if content.at_eof():
+        return await request.read()  # what a middleware before this one has read, which is all there is
+    if length > content.get_read_buffer_limits()[1]:
+        content.set_read_chunk_size(length)
+        request.protocol.resume_reading()  # it may have been told to stop at the old limit
+
+    await content.wait_eof()
+    return b"".join(content._buffer)  # noqa: SLF001 - aiohttp has no way of its own to look at what is not taken
 
 
 def dialogflow_cx(body: Any) -> Place | None:  # Any: JSON
