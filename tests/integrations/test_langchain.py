@@ -5,6 +5,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator
 from typing import Any, TypedDict
+from uuid import UUID
 
 import pytest
 
@@ -16,8 +17,12 @@ from tests.client.test_blocking import relay as relay  # noqa: PLC0414 - the fix
 
 pytest.importorskip("langgraph.graph", reason="langgraph is not installed (extra `langchain`, and langgraph)")
 
-from langchain_core.language_models import FakeListChatModel
-from langchain_core.runnables import RunnableConfig
+from langchain_core.documents import Document
+from langchain_core.language_models import LLM, BaseChatModel, FakeListChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 
@@ -44,13 +49,19 @@ def graph_of(*steps: Step) -> Any:  # Any: the compiled graph's four type parame
     return graph.compile()
 
 
-def config(client: RelayClient | BlockingRelayClient, **metadata: object) -> RunnableConfig:
+def config(
+    client: RelayClient | BlockingRelayClient, *, silent_s: float = 120, **metadata: object
+) -> RunnableConfig:
     told = metadata or {"session_id": SESSION, "guest_id": GUEST}
-    return {"callbacks": [RelayCallback(client)], "metadata": told}
+    return {"callbacks": [RelayCallback(client, silent_s=silent_s)], "metadata": told}
 
 
 async def thinks(_: State) -> State:
     await asyncio.sleep(6)
+    return {"answer": "42"}
+
+
+async def fast(_: State) -> State:
     return {"answer": "42"}
 
 
@@ -60,6 +71,56 @@ async def fails(_: State) -> State:
 
 
 QUESTION: State = {"answer": ""}
+
+
+class Model(BaseChatModel):
+    """Thinks for `takes_s`, and fails at what it does not like."""
+
+    takes_s: float = 0.0
+
+    @property
+    def _llm_type(self) -> str:
+        return "model"
+
+    def _generate(self, messages: Any, *_: Any, **__: Any) -> ChatResult:  # Any: LangChain's own signature
+        if messages[0].content == "bad":
+            raise LookupError("no answer")
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("42"))])
+
+    async def _agenerate(self, messages: Any, *_: Any, **__: Any) -> ChatResult:  # Any: as above
+        await asyncio.sleep(self.takes_s)
+        return self._generate(messages)
+
+
+class Talker(Model):
+    """Says a word every `takes_s`."""
+
+    async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:  # Any: as above
+        for _word in range(6):
+            await asyncio.sleep(self.takes_s)
+            yield ChatGenerationChunk(message=AIMessageChunk(content="42 "))
+
+
+class Completer(LLM):
+    @property
+    def _llm_type(self) -> str:
+        return "completer"
+
+    def _call(self, *_: Any, **__: Any) -> str:  # Any: as above
+        return "42"
+
+    async def _acall(self, *_: Any, **__: Any) -> str:  # Any: as above
+        await asyncio.sleep(6)
+        return "42"
+
+
+class Finder(BaseRetriever):
+    def _get_relevant_documents(self, *_: Any, **__: Any) -> list[Document]:  # Any: as above
+        return []
+
+    async def _aget_relevant_documents(self, *_: Any, **__: Any) -> list[Document]:  # Any: as above
+        await asyncio.sleep(60)
+        return []
 
 
 @contextlib.asynccontextmanager
@@ -111,6 +172,89 @@ async def test_one_that_is_streamed_to_its_end_is_cleared() -> None:
     async with beside() as (relay, client), cleared(relay):
         events = graph_of(thinks).astream_events(QUESTION, config(client), version="v2")
         assert len([event async for event in events]) > 2
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    "root", [Model(takes_s=60), Talker(takes_s=60), Finder()], ids=lambda one: type(one).__name__
+)
+async def test_a_model_or_a_retriever_by_itself_that_is_cancelled_is_cleared(
+    root: Any,
+) -> None:  # Any: as above
+    """Escaped because every test cancelled a graph: of these LangChain reports no end."""
+    async with beside() as (relay, client), cleared(relay):
+        run = asyncio.create_task(root.ainvoke("?", config(client)), name="the model")
+        await asyncio.sleep(2)
+        assert relay.sees() == "typing"
+        run.cancel()
+        await asyncio.wait([run])
+
+
+@pytest.mark.looptime
+async def test_a_model_whose_caller_gives_up_and_goes_on_is_cleared_by_its_silence() -> None:
+    async with beside() as (relay, client):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(4):
+                await Model(takes_s=60).ainvoke("?", config(client, silent_s=10))
+        await asyncio.sleep(4)
+        assert relay.sees() == "typing"
+        await asyncio.sleep(4)
+        assert (relay.timed()[-1], relay.sees()) == ((10, "thinking_done"), None)
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("root", [Model(takes_s=60), Talker(takes_s=60)], ids=["in one piece", "in words"])
+async def test_a_model_whose_stream_of_events_is_left_is_cleared(root: Model) -> None:
+    async with beside() as (relay, client), cleared(relay):
+        events = root.astream_events("?", config(client), version="v2")
+        await anext(events)
+        await asyncio.sleep(2)
+        assert relay.sees() == "typing"
+        await events.aclose()  # type: ignore[attr-defined] # it is a generator, whatever LangChain says
+
+
+@pytest.mark.looptime
+async def test_a_model_that_talks_is_shown_as_long_as_it_does_and_whoever_listens() -> None:
+    """`wait_for` listens in a task of its own, each time another."""
+    async with beside() as (relay, client), cleared(relay):
+        words = aiter(Talker(takes_s=4).astream("?", config(client, silent_s=5)))
+        for _ in range(6):
+            await asyncio.wait_for(anext(words), 10)
+            await asyncio.sleep(0.2)
+            assert relay.sees() == "typing"
+        assert [word async for word in words][-1].content == ""
+
+
+@pytest.mark.looptime
+async def test_what_langchain_begins_in_tasks_of_its_own_is_shown_until_it_is_over() -> None:
+    async with beside() as (relay, client):
+        told = config(client)
+        await Completer().ainvoke("?", told)
+        await RunnableLambda(thinks).abatch([QUESTION, QUESTION], told)
+        await graph_of(thinks).abatch([QUESTION, QUESTION], told)
+        await asyncio.sleep(SETTLED_S)
+        assert relay.timed() == [
+            (at, kind)
+            for began in (0, 6, 12)
+            for at, kind in [(began, "thinking"), (began + 5, "heartbeat"), (began + 6, "thinking_done")]
+        ]
+
+
+@pytest.mark.looptime
+async def test_of_two_runs_with_one_name_none_is_left_open() -> None:
+    async with beside() as (relay, client), cleared(relay):
+        told = config(client) | {"run_id": UUID(int=7)}
+        await asyncio.gather(graph_of(thinks).ainvoke(QUESTION, told), graph_of(fast).ainvoke(QUESTION, told))
+
+
+def test_of_several_prompts_none_is_shown_for_ever_when_one_fails(relay: Relay) -> None:
+    with BlockingRelayClient(relay.url) as client:
+        callback = RelayCallback(client, silent_s=0.5)
+        with pytest.raises(LookupError, match="no answer"):
+            Model().generate(
+                [[AIMessage("bad")], [AIMessage("good")]], callbacks=[callback], metadata={"session_id": "s1"}
+            )
+        until(lambda: relay.kinds() == ["thinking", "thinking_done"])
 
 
 @pytest.mark.looptime
@@ -187,3 +331,12 @@ def test_a_graph_without_a_loop_and_a_model_by_itself_are_told_by_the_blocking_c
         until(lambda: relay.kinds() == ["thinking", "thinking_done"])
         FakeListChatModel(responses=["42"], sleep=0.2).invoke("?", told)
         until(lambda: relay.kinds() == ["thinking", "thinking_done"] * 2)
+
+
+async def test_a_synchronous_call_that_stops_its_loop_is_told_by_the_blocking_client(relay: Relay) -> None:
+    def knows(_: State) -> State:
+        until(lambda: relay.kinds() == ["thinking"])
+        return {"answer": "42"}
+
+    with BlockingRelayClient(relay.url) as client:
+        assert graph_of(knows).invoke(QUESTION, config(client, session_id="s1"))["answer"] == "42"
