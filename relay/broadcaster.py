@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from relay.assembly import Assembly, unix_ms
 from relay.core.delivery import State
@@ -34,7 +35,9 @@ class TypingBroadcaster:
     """Broadcasts indicators one by one, as the caller says; use it as an async context manager.
 
     Either `settings`, or the tutorial's few values. `outbox` is a file of its own, never one that a server holds;
-    without it callbacks live in a temporary file and end with the process. Raises SettingsError.
+    without it callbacks live in a temporary file and end with the block. Values it cannot work with raise
+    SettingsError, here or on entering; there an outbox file that cannot be used raises StoreError, and HeldError where
+    another process has it. Once left it may be entered anew; RuntimeError while it is entered.
     """
 
     def __init__(
@@ -62,22 +65,26 @@ class TypingBroadcaster:
                 outbox=Outbox(path=outbox or Path("outbox.db")),
             )
         except ValidationError as why:
-            problems = [
-                f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in why.errors(include_input=False)
-            ]
-            raise SettingsError("\n".join(problems)) from None
+            raise SettingsError("\n".join(map(_explained, why.errors(include_input=False)))) from None
         self._wall = wall
         self._assembly: Assembly | None = None
-        self._is_active = True
+        self._tally = BroadcastTally()
+        self._is_entered = self._is_active = False
+        self._draining = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        settings = self._settings if self._is_kept else self._in_scratch()
-        self._assembly = await Assembly.open(settings, wall=self._wall)
+        if self._is_entered:
+            raise RuntimeError("this broadcaster is entered already: leave it first, or make one more")
+        self._is_entered = True
         try:
+            settings = self._settings if self._is_kept else self._in_scratch()
+            self._assembly = await Assembly.open(settings, wall=self._wall)
+            self._tally = self._assembly.observer.tally
             await self._assembly.start()
         except BaseException:
             await self._close()
             raise
+        self._is_active = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -87,10 +94,15 @@ class TypingBroadcaster:
             await self._close()
 
     async def _close(self) -> None:
-        if self._assembly is not None:
-            await self._assembly.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
+        assembly, self._assembly = self._assembly, None
+        scratch, self._scratch = self._scratch, None
+        try:
+            if assembly is not None:
+                await assembly.close()
+        finally:
+            if scratch is not None:
+                scratch.cleanup()
+            self._is_entered = False
 
     async def broadcast_typing(
         self,
@@ -106,6 +118,8 @@ class TypingBroadcaster:
         interval, Unavailable after `deactivate`.
         """
         assembly = self._running()
+        if not self._is_active:
+            raise Unavailable("this broadcaster was deactivated: leave it, and enter it anew")
         indicator = _checked(session_id, guest_id, type, duration)
         key = (next(iter(self._settings.gateways)), session_id)
         return await assembly.orders.broadcast(
@@ -118,24 +132,28 @@ class TypingBroadcaster:
 
     def get_metrics(self) -> dict[str, object]:
         """`{"displayRate": 0.0..1.0, "stats": {total, success, failed}, "auditLog": [last 100]}`, also afterwards."""
-        tally = BroadcastTally() if self._assembly is None else self._assembly.observer.tally
-        return tally.shown()
+        return self._tally.shown()
 
     async def pending_callbacks(self, *, within_s: float) -> int:
-        """How many callbacks are still to be delivered, after waiting up to `within_s` for there to be none."""
+        """How many callbacks are still to be delivered, after waiting up to `within_s` for there to be none.
+
+        After `deactivate` none is tried any more, and nothing is waited for. Raises Unavailable once it was left.
+        """
         assembly, until = self._running(), asyncio.get_running_loop().time() + within_s
         while True:
             by_state = (await assembly.outbox.depth()).by_state
             pending = by_state.get(State.PENDING, 0) + by_state.get(State.INFLIGHT, 0)
-            if not pending or asyncio.get_running_loop().time() >= until:
+            is_tried = self._is_active or self._draining.locked()
+            if not (pending and is_tried) or asyncio.get_running_loop().time() >= until:
                 return pending
             await asyncio.sleep(LOOK_S)
 
     async def deactivate(self) -> None:
         """Refuses what comes from now on, and lets what is under way end."""
-        if self._is_active and self._assembly is not None:
-            await self._assembly.drain()
-        self._is_active = False
+        was_active, self._is_active = self._is_active, False
+        async with self._draining:  # whoever comes second is back no sooner than the first
+            if was_active and self._assembly is not None:
+                await self._assembly.drain()
 
     def _in_scratch(self) -> Settings:
         self._scratch = tempfile.TemporaryDirectory(prefix="typing-relay-")
@@ -143,21 +161,27 @@ class TypingBroadcaster:
         return self._settings.model_copy(update={"outbox": outbox})
 
     def _running(self) -> Assembly:
-        if self._assembly is None or not self._is_active:
-            raise Unavailable(
-                "this broadcaster is not active: enter it with `async with`, and do not deactivate it"
-            )
+        if self._assembly is None:
+            raise Unavailable("this broadcaster is not entered: enter it with `async with`, and ask within")
         return self._assembly
 
 
 def _tracker(url: str | None, secret: str | None) -> dict[str, Endpoint]:
     if url is None:
+        if secret is not None:
+            raise SettingsError("webhook_url: nothing is sent without it; give it with webhook_secret")
         return {}
     if secret is None:
         raise SettingsError(
             "webhook_secret: callbacks are always signed; give a whsec_ secret with webhook_url"
         )
     return {"tracker": Endpoint(url=url, secrets=(SecretStr(secret),), allow_cidrs=reach.opened_by(url))}
+
+
+def _explained(error: ErrorDetails) -> str:
+    place = ".".join(map(str, error["loc"]))
+    words = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {words}" if place else words  # what several values are wrong together names them itself
 
 
 def _checked(session_id: str, guest_id: str, kind: str, duration_ms: int) -> Indicator:

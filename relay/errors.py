@@ -6,7 +6,7 @@
     │   └── TooSoon        the session's interval has not passed: wait `wait_ms`
     ├── Unavailable        ours, for now: answer 503 with Retry-After, the caller may repeat
     │   └── OutboxFull     an engagement event could not be recorded for lack of room
-    └── StoreError         the outbox file cannot be used at all (newer schema, corrupt)
+    └── StoreError         the outbox file cannot be used at all (no folder, newer schema, corrupt)
         └── HeldError      another process, `holder`, has it: one that soon ends may be waited for
 
 An expected answer of a platform or a receiver is never raised: it is a value (`relay.core.outcome`).

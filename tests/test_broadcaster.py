@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from relay.broadcaster import TypingBroadcaster
-from relay.errors import Rejected, SettingsError, StoreError, TooSoon, Unavailable
+from relay.errors import HeldError, Rejected, SettingsError, StoreError, TooSoon, Unavailable
 from relay.sandbox.chaos import Chaos, Forced
 from relay.sandbox.platform import StandInPlatform
 from tests.outbox.receiver import SECRET, Receiver, receiving
@@ -119,6 +119,62 @@ async def test_deactivate_lets_what_is_under_way_end_and_sends_nothing_afterward
         assert len(receiver.got) == 1
 
 
+async def test_it_may_be_left_twice_and_entered_anew() -> None:
+    """Escaped because every test left it once: the second time hung on an outbox that was closed."""
+    async with scene() as (platform, receiver):
+        broadcaster = broadcaster_for(platform, receiver)
+        for count, session in enumerate([SESSION, OTHER], start=1):
+            async with asyncio.timeout(10), broadcaster:
+                await broadcaster.broadcast_typing(session, GUEST)
+                assert await broadcaster.pending_callbacks(within_s=5) == 0
+            async with asyncio.timeout(10):
+                await broadcaster.__aexit__(None, None, None)
+            with pytest.raises(Unavailable):
+                await broadcaster.broadcast_typing(session, GUEST)
+            assert (len(platform.arrivals), len(receiver.got)) == (count, count)
+            assert broadcaster.get_metrics()["stats"] == {"total": 1, "success": 1, "failed": 0}
+
+
+async def test_it_is_not_entered_within_itself_and_goes_on() -> None:
+    async with scene() as (platform, receiver), broadcaster_for(platform, receiver) as broadcaster:
+        with pytest.raises(RuntimeError, match="entered already"):
+            async with asyncio.timeout(10), broadcaster:
+                pass
+        assert (await broadcaster.broadcast_typing(SESSION, GUEST)).status == 200
+
+
+async def test_one_that_could_not_be_entered_may_be_once_its_file_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "held.db"
+    async with scene() as (platform, receiver):
+        waiting = broadcaster_for(platform, receiver, outbox=path)
+        async with broadcaster_for(platform, receiver, outbox=path):
+            with pytest.raises(HeldError):
+                await waiting.__aenter__()
+        async with waiting:
+            assert await waiting.pending_callbacks(within_s=0) == 0
+
+
+async def test_deactivated_it_says_at_once_what_nobody_will_deliver_any_more() -> None:
+    async with scene() as (platform, receiver), broadcaster_for(platform, receiver) as broadcaster:
+        receiver.answers = [503]
+        await broadcaster.broadcast_typing(SESSION, GUEST)
+        assert await broadcaster.pending_callbacks(within_s=0.3) == 1
+        await broadcaster.deactivate()
+        async with asyncio.timeout(10):
+            assert await broadcaster.pending_callbacks(within_s=60) == 1
+
+
+async def test_what_is_being_drained_is_waited_for() -> None:
+    async with scene() as (platform, receiver), broadcaster_for(platform, receiver) as broadcaster:
+        receiver.hold = asyncio.Event()
+        await broadcaster.broadcast_typing(SESSION, GUEST)
+        leaving = asyncio.create_task(broadcaster.deactivate(), name="leaving")
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.3, receiver.hold.set)
+        assert await broadcaster.pending_callbacks(within_s=5) == 0
+        await leaving
+
+
 async def test_a_429_is_never_repeated_behind_the_callers_back() -> None:
     async with scene(*[Forced(status=429, headers={"Retry-After": "0"})] * 3) as (platform, receiver):
         async with broadcaster_for(platform, receiver) as broadcaster:
@@ -173,6 +229,8 @@ async def test_without_an_outbox_nothing_is_left_on_disk(
     "wrong",
     [
         {"webhook_secret": None},
+        {"webhook_url": None},
+        {"webhook_url": "tracker.example"},
         {"base_url": "http://platform.example"},
         {"client_id": ""},
     ],
@@ -189,5 +247,8 @@ async def test_values_it_cannot_work_with_are_refused_before_anything_is_made(
     }
     with pytest.raises(SettingsError) as refused:
         TypingBroadcaster(**(usable | wrong))
-    assert "a-canary" not in str(refused.value)
+    said = str(refused.value)
+    assert "a-canary" not in said
+    assert "Value error" not in said
+    assert not said.startswith(":")
     assert not list(tmp_path.iterdir())
