@@ -8,10 +8,10 @@ could not be recorded for you.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from relay import ed25519, wire
 from relay.core.moments import UnixMs
@@ -76,8 +76,18 @@ class Event:
         return _if_is(int, self.data.get("sequence"))
 
 
+class Headers(Protocol):
+    """What a framework has them in: a mapping, with a name several times or not, or `http.server`'s message."""
+
+    def items(self) -> Iterable[tuple[str, str]]: ...
+
+
+Pairs = Iterable[tuple[str | bytes, str | bytes]]
+"""As an ASGI scope has them."""
+
+
 def verify(
-    headers: Mapping[str, str],
+    headers: Headers | Pairs,
     body: bytes,
     secrets: str | Iterable[str],
     *,
@@ -86,7 +96,7 @@ def verify(
 ) -> Event:
     """The event in a callback that one of `secrets` signed at most `tolerance_s` before or after `now`.
 
-    `headers` in any case; `body` in either format. `secrets` are `whsec_` ones, during a rotation the old and the
+    `headers` in any case, as text or bytes; `body` in either format. `secrets` are `whsec_` ones, during a rotation the old and the
     new, or `whpk_` public keys (extra `ed25519`). `now` is in milliseconds since 1970; this machine's clock if None.
 
     Raises VerificationFailed whatever else arrives, and ValueError where a secret of yours cannot be used.
@@ -94,7 +104,7 @@ def verify(
     matchers = [_matcher(secret) for secret in _listed(secrets)]
     if not matchers:
         raise ValueError("no secret given: the one the relay signs with is wanted")
-    named = {name.lower(): value for name, value in headers.items()}
+    named = _named(headers)
     message_id, timestamp, signature = map(named.get, (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER))
     at = time.time_ns() // 1_000_000 if now is None else now
     found = check(message_id, timestamp, signature, body, matchers=matchers, now=at, tolerance_s=tolerance_s)
@@ -103,8 +113,27 @@ def verify(
     return _event(message_id, body)
 
 
-def _listed(secrets: str | Iterable[str]) -> Iterable[str]:
-    return [secrets] if isinstance(secrets, str) else secrets
+def _named(headers: object) -> dict[str, str]:
+    """By name in lower case; what is no header, like a name without a value, is not there."""
+    items = getattr(headers, "items", None)
+    pairs = items() if callable(items) else headers
+    listed = [pair for pair in pairs if _is_pair(pair)] if isinstance(pairs, Iterable) else []
+    texts = [(_text(name), _text(value)) for name, value in listed]
+    return {name.lower(): value for name, value in texts if name is not None and value is not None}
+
+
+def _is_pair(told: object) -> bool:
+    return isinstance(told, Sequence) and len(told) == 2
+
+
+def _text(told: object) -> str | None:
+    return told.decode("latin-1") if isinstance(told, bytes) else _if_is(str, told)
+
+
+def _listed(secrets: object) -> Iterable[object]:
+    if isinstance(secrets, str | bytes):
+        return [secrets]
+    return secrets if isinstance(secrets, Iterable) else []
 
 
 def _hmac_matcher(secret: str) -> Matcher:
@@ -117,7 +146,9 @@ _MATCHERS: Mapping[str, Callable[[str], Matcher]] = {
 }
 
 
-def _matcher(secret: str) -> Matcher:
+def _matcher(secret: object) -> Matcher:
+    if not isinstance(secret, str):
+        raise ValueError(f"a secret is text, and this one is {type(secret).__name__}")  # noqa: TRY004 - as promised
     for prefix, make in _MATCHERS.items():
         if secret.startswith(prefix):
             return make(secret)
@@ -145,4 +176,6 @@ def _not_an_event() -> VerificationFailed:
 
 
 def _if_is(kind: type[T], value: object) -> T | None:
-    return value if isinstance(value, kind) else None
+    return (
+        value if isinstance(value, kind) and not isinstance(value, bool) else None
+    )  # true is not the number 1

@@ -3,8 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -71,6 +75,56 @@ def test_header_names_may_be_in_any_case() -> None:
     assert verify(headers, RECORDED, SECRET, now=NOW).id == "msg_1"
 
 
+class Tracker(BaseHTTPRequestHandler):
+    """A receiver with nothing but the standard library; the checker reads it too."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        try:
+            event = verify(self.headers, body, SECRET, now=NOW)
+        except VerificationFailed:
+            self.send_error(401)
+            return
+        self.send_response(200, event.id)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def tracker() -> Iterator[HTTPConnection]:
+    with HTTPServer(("127.0.0.1", 0), Tracker) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="tracker")
+        thread.start()
+        with closing(HTTPConnection("127.0.0.1", server.server_port, timeout=5)) as there:
+            yield there
+        server.shutdown()
+        thread.join()
+
+
+def test_the_standard_librarys_server_is_a_tracker() -> None:
+    with tracker() as there:
+        answers = []
+        for headers in (signed(), {"x": "y"}):
+            there.request("POST", "/", RECORDED, headers)
+            response = there.getresponse()
+            response.read()
+            answers.append((response.status, response.reason))
+    assert answers == [(200, "msg_1"), (401, "Unauthorized")]
+
+
+def test_the_headers_of_an_asgi_scope_are_headers() -> None:
+    scope = [(name.encode(), value.encode()) for name, value in signed().items()]
+    assert verify(scope, RECORDED, SECRET, now=NOW).id == "msg_1"
+    assert verify(list(signed().items()), RECORDED, SECRET, now=NOW).id == "msg_1"
+
+
+@pytest.mark.parametrize("headers", [None, 5, "webhook-id", b"webhook-id", [None], [("webhook-id",)], [5]])
+def test_what_are_no_headers_is_the_refusal(headers: Any) -> None:  # Any: wrong on purpose
+    """Escaped because every test had a mapping of texts."""
+    assert refusal(headers) == "missing_header"
+
+
 @pytest.mark.parametrize("held", [[SECRET], [OTHER, SECRET], [SECRET, OTHER], [PUBLIC, SECRET]])
 def test_one_secret_of_several_is_enough(held: list[str]) -> None:
     assert verify(signed(), RECORDED, held, now=NOW).id == "msg_1"
@@ -135,6 +189,16 @@ JSON = st.recursive(
 NAMES = st.sampled_from(["webhook-id", "Webhook-Timestamp", "webhook-signature", "x"]) | st.text()
 
 
+ODD = (
+    st.none() | st.integers() | st.text() | st.binary() | st.just(SIGNATURE.encode()) | NAMES.map(str.encode)
+)
+
+
+@given(st.dictionaries(ODD, ODD) | st.lists(st.tuples(ODD, ODD) | ODD | st.lists(ODD)))
+def test_however_odd_the_headers_are_it_is_the_one_refusal(headers: Any) -> None:  # Any: wrong on purpose
+    assert refusal(headers, secrets=[SECRET, PUBLIC])
+
+
 @given(st.dictionaries(NAMES, st.text() | st.just(str(TIMESTAMP_S)) | st.just(SIGNATURE)), st.binary())
 def test_whatever_a_stranger_sends_it_is_the_one_refusal(headers: dict[str, str], body: bytes) -> None:
     assert refusal(headers, body, secrets=[SECRET, PUBLIC])
@@ -165,14 +229,22 @@ def test_whatever_a_secrets_holder_signs_it_is_an_event_or_the_one_refusal(body:
 
 
 @pytest.mark.parametrize(
-    "secrets", [[], "", "canary", "whsec_canary", "whsk_canary", [SECRET, "whpk_canary"]]
-)
+    "secrets",
+    [[], "", "canary", "whsec_canary", "whsk_canary", [SECRET, "whpk_canary"],
+     None, b"", b"whsec_canary", [None], [b"whsec_canary"], [SECRET, None], 5],
+)  # fmt: skip
 def test_a_secret_of_ones_own_that_cannot_be_used_is_no_refusal(
     secrets: Any,
 ) -> None:  # Any: wrong on purpose
     with pytest.raises(ValueError, match=r"secret|public key") as caught:
         verify(signed(), RECORDED, secrets, now=NOW)
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("told", [True, False, "17", 17.0, None, [17]])
+def test_what_is_no_whole_number_is_no_sequence(told: Any) -> None:  # Any: JSON
+    body = wire.dumps({"type": "x", "timestamp": "2026-11-22T10:00:00Z", "data": {"sequence": told}})
+    assert verify(signed(body), body, SECRET, now=NOW).sequence is None
 
 
 def test_importing_it_loads_no_server() -> None:
