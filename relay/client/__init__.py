@@ -7,10 +7,11 @@ first use.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from relay.client.verifying import Event, VerificationFailed, verify
+from relay.client.verifying import Event, Headers, VerificationFailed, verify
+from relay.errors import Rejected, RelayError, Unavailable
 
 if TYPE_CHECKING:
-    from relay.client.activity import ActivityEvent, ActorName
+    from relay.client.activity import ActivityEvent, ActorName, Kind, Told
     from relay.client.answers import Answer, Fault, Trouble
     from relay.client.blocking import BlockingRelayClient, BlockingStream, BlockingThinking
     from relay.client.calling import RelayClient
@@ -29,10 +30,16 @@ __all__ = [
     "Counts",
     "Event",
     "Fault",
+    "Headers",
+    "Kind",
+    "Rejected",
     "RelayClient",
+    "RelayError",
     "Stream",
     "Thinking",
+    "Told",
     "Trouble",
+    "Unavailable",
     "VerificationFailed",
     "verify",
 ]
@@ -47,15 +54,23 @@ _LATER = {
     "BlockingThinking": "blocking",
     "Counts": "settling",
     "Fault": "answers",
+    "Kind": "activity",
     "RelayClient": "calling",
     "Stream": "streaming",
     "Thinking": "thinking",
+    "Told": "activity",
     "Trouble": "answers",
 }
 """Where each is, for those who verify callbacks and want no event loop."""
 
 
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"relay.client.{_LATER[name]}"), name)
+if not TYPE_CHECKING:  # to a checker, which reads the imports above, every name would be one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"relay.client.{_LATER[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(globals() | _LATER)
