@@ -18,13 +18,26 @@ from relay.core.delivery import State
 from relay.core.ids import is_id, is_uuid
 from relay.core.indicator import Address, Indicator
 from relay.core.moments import UnixMs
-from relay.errors import Rejected, SettingsError, Unavailable
+from relay.errors import HeldError, OutboxFull, Rejected, SettingsError, StoreError, TooSoon, Unavailable
 from relay.observe.tally import BroadcastTally
 from relay.orders import Result
 from relay.settings import reach
 from relay.settings.endpoint import Endpoint
 from relay.settings.gateway import Gateway
 from relay.settings.models import Outbox, Settings
+
+__all__ = [
+    "HeldError",
+    "OutboxFull",
+    "Rejected",
+    "Result",
+    "Settings",
+    "SettingsError",
+    "StoreError",
+    "TooSoon",
+    "TypingBroadcaster",
+    "Unavailable",
+]
 
 GATEWAY = "guest"
 DURATION_MS = range(100, 10_001)

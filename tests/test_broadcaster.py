@@ -11,8 +11,16 @@ from uuid import UUID
 import pytest
 from standardwebhooks import Webhook
 
-from relay.broadcaster import TypingBroadcaster
-from relay.errors import HeldError, Rejected, SettingsError, StoreError, TooSoon, Unavailable
+from relay.broadcaster import (
+    HeldError,
+    Rejected,
+    Result,
+    SettingsError,
+    StoreError,
+    TooSoon,
+    TypingBroadcaster,
+    Unavailable,
+)
 from relay.sandbox.chaos import Chaos, Forced
 from relay.sandbox.platform import StandInPlatform
 from tests.outbox.receiver import SECRET, Receiver, receiving
@@ -42,7 +50,7 @@ def broadcaster_for(platform: StandInPlatform, receiver: Receiver, **more: Any) 
 async def test_a_broadcast_is_shown_and_told_to_the_tracker() -> None:
     async with scene() as (platform, receiver):
         async with broadcaster_for(platform, receiver) as broadcaster:
-            result = await broadcaster.broadcast_typing(SESSION, GUEST)
+            result: Result = await broadcaster.broadcast_typing(SESSION, GUEST)
             assert await broadcaster.pending_callbacks(within_s=5) == 0
         (call,) = platform.arrivals
         (callback,) = receiver.got

@@ -13,8 +13,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from relay import wire
 from relay.client import RelayClient
+from relay.integrations import Place
 from relay.integrations.aiohttp import Whose, dialogflow_cx, dialogflow_es, lex, rasa, thinking_while
-from relay.integrations.whose import Place
 from tests.client.beside import GUEST, SESSION, beside
 from tests.client.standing import standing
 

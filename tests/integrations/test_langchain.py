@@ -26,8 +26,8 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 
+from relay.integrations import Place
 from relay.integrations.langchain import RelayCallback
-from relay.integrations.whose import Place
 
 SETTLED_S = 3.0
 
