@@ -30,7 +30,8 @@ class ActorName(TypedDict, total=False):
 class ActivityEvent(TypedDict, total=False):
     """One event as the relay takes it; ids are 1..128 of `A-Z a-z 0-9 . _ : ~ -`, first a letter or digit.
 
-    `sessionId` and `type` are always wanted, `guestId` by most gateways. `id` makes repeating harmless, and one is
+    `sessionId` and `type` are always wanted. A gateway of kind `guest` needs `guestId`, and a UUID for `sessionId`; one
+    of kind `genesys` needs `communicationId` or `agentUserId` in its place. `id` makes repeating harmless, and one is
     added where there is none. `seq` orders one actor's events within `epoch`; `at` (RFC 3339) does so where there is
     no `seq`. `durationMs` is 100..10000. There is no field for text: what is being typed never leaves the caller.
     """

@@ -19,7 +19,8 @@ from relay.integrations.whose import Client, Finding, Place, Use
 def from_activity(activity: Activity) -> Place | None:
     """The conversation, and who wrote in it.
 
-    Channels whose ids hold more than `A-Z a-z 0-9 . _ : ~ -` need a function of their own.
+    Channels whose ids hold more than `A-Z a-z 0-9 . _ : ~ -` need a function of their own, and so does a gateway of
+    kind `guest` where a conversation's id is no UUID.
     """
     return Place(activity.conversation.id, activity.from_property.id)
 

@@ -32,7 +32,8 @@ SILENT_S = 120.0
 def from_metadata(metadata: Mapping[str, Any]) -> Place | None:
     """`session_id`, or else the `thread_id` that LangGraph copies there, and `guest_id`.
 
-    Of `configurable` LangChain shows a callback nothing but what LangGraph copies (tried with langchain-core 1.7).
+    A gateway of kind `guest` needs both, and a UUID for the session. Of `configurable` LangChain shows a callback
+    nothing but what LangGraph copies (tried with langchain-core 1.7).
     """
     session_id = metadata.get("session_id") or metadata.get("thread_id")
     return None if session_id is None else Place(str(session_id), metadata.get("guest_id"))

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Place(NamedTuple):
-    """The session, and its guest where the relay's gateway needs one."""
+    """The session, and its guest: a gateway of kind `guest` needs both, and a UUID for the session."""
 
     session_id: str
     guest_id: str | None = None
