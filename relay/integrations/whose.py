@@ -30,6 +30,12 @@ class Client(Protocol):
     def thinking(self, session_id: str, guest_id: str | None = None) -> Use: ...
 
 
+def _place(found: object) -> Place | None:
+    if found is None or isinstance(found, Place):
+        return found
+    raise TypeError("a Place is wanted, or None")
+
+
 class Finding:
     """`find`, without its mistakes: where data does not have the shape it expects, nobody is thinking.
 
@@ -42,7 +48,7 @@ class Finding:
 
     def __call__(self, told: object) -> Place | None:
         try:
-            return self._find(told)
+            return _place(self._find(told))
         except Exception as why:  # noqa: BLE001 - somebody else's function, and what it raises would be the bot's answer
             if not self._is_said:
                 log.warning(

@@ -141,19 +141,29 @@ async def test_a_body_without_a_session_reaches_the_application_untouched(body: 
         assert relay.requests == []
 
 
-@pytest.mark.looptime
-async def test_a_function_that_finds_no_session_is_not_the_applications_answer(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Whatever it raises: it was a 500."""
+def finds_none(_: Any) -> Place | None:
+    raise RuntimeError("the session is looked up elsewhere, and that is down")
 
-    def find(_: Any) -> Place | None:
-        raise RuntimeError("the session is looked up elsewhere, and that is down")
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    ("find", "why"),
+    [
+        (finds_none, "RuntimeError"),
+        (lambda _: (SESSION, GUEST), "TypeError"),
+        (lambda _: SESSION, "TypeError"),
+    ],
+    ids=["raises", "a tuple", "a text"],
+)
+async def test_a_function_that_finds_no_session_is_not_the_applications_answer(
+    caplog: pytest.LogCaptureFixture, find: Whose, why: str
+) -> None:
+    """Whatever it raises, or gives: it was a 500."""
 
     async with standing() as relay, RelayClient(relay.url) as client, webhook(client, find=find) as url:
         assert [await post(url, CX) for _ in range(2)] == [(200, wire.dumps(CX))] * 2
     assert [one.getMessage() for one in caplog.records if one.name == "relay.integrations"] == [
-        "no session to be found (RuntimeError): nobody is told that the bot is at work; this is said once"
+        f"no session to be found ({why}): nobody is told that the bot is at work; this is said once"
     ]
 
 
