@@ -16,6 +16,9 @@ from relay.core.order import TERMINAL
 MOST_ACTORS = 10_000
 """Of one stream, 3 MB of memory. Past it the ones carried longest are let go: their own timers see to them."""
 
+MOST_OF_SOURCE = 100_000
+"""Of all its streams, 30 MB. Past it a stream that takes another up lets its own longest carried go."""
+
 _LEFT = Kind.ACTOR_LEFT
 
 Carry = tuple[str, str, str]
@@ -26,6 +29,7 @@ class Carried:
 
     def __init__(self) -> None:
         self._streams: Counter[Carry] = Counter()
+        self._of_source: Counter[str] = Counter()
 
     def note(
         self, load: dict[Carry, Activity], activities: Iterable[Activity], *, is_all_new: bool = True
@@ -39,24 +43,29 @@ class Carried:
             carry = (activity.gateway, activity.address.session_id, activity.actor)
             if activity.kind in TERMINAL and activity.is_final:
                 if is_all_new and load.pop(carry, None) is not None:
-                    self._let_go(carry)
+                    self._let_go(carry, activity.source)
             else:
                 if carry not in load:
-                    self._streams[carry] += 1
+                    self._take_up(carry, activity.source)
                 load[carry] = activity
-        while len(load) > MOST_ACTORS:
-            carry = next(iter(load))
-            del load[carry]
-            self._let_go(carry)
+                if len(load) > MOST_ACTORS or self._of_source[activity.source] > MOST_OF_SOURCE:
+                    longest = next(iter(load))
+                    del load[longest]
+                    self._let_go(longest, activity.source)
 
     def closed(self, load: dict[Carry, Activity]) -> list[Activity]:
         """The stream of that load is gone: an `actor_left` for each actor that no other stream carries."""
-        left = [_left(activity) for carry, activity in load.items() if self._let_go(carry)]
+        left = [_left(activity) for carry, activity in load.items() if self._let_go(carry, activity.source)]
         load.clear()
         return left
 
-    def _let_go(self, carry: Carry) -> bool:
+    def _take_up(self, carry: Carry, source: str) -> None:
+        self._streams[carry] += 1
+        self._of_source[source] += 1
+
+    def _let_go(self, carry: Carry, source: str) -> bool:
         """True if nobody carries it any more."""
+        self._of_source[source] -= 1
         self._streams[carry] -= 1
         is_last = self._streams[carry] <= 0
         if is_last:

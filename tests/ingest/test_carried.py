@@ -1,6 +1,6 @@
 from relay.core.activity import Activity, Kind
 from relay.core.indicator import Address
-from relay.ingest.carried import MOST_ACTORS, Carried, Carry
+from relay.ingest.carried import MOST_ACTORS, MOST_OF_SOURCE, Carried, Carry
 
 
 def did(
@@ -57,3 +57,15 @@ def test_a_stream_of_very_many_actors_lets_the_longest_carried_go() -> None:
     assert len(load) == MOST_ACTORS
     carried.note(other, [did(actor="a0")])
     assert left(carried, other) == ["a0"], "nobody else carries it"
+
+
+def test_all_streams_of_a_source_carry_no_more_together_than_it_may() -> None:
+    carried = Carried()
+    loads: list[dict[Carry, Activity]] = [{} for _ in range(MOST_OF_SOURCE // MOST_ACTORS + 1)]
+    for number, load in enumerate(loads):
+        carried.note(load, [did(actor=f"{number}.{one}") for one in range(MOST_ACTORS)])
+    assert sum(map(len, loads)) == MOST_OF_SOURCE
+    for load in loads:
+        carried.closed(load)
+    carried.note(loads[0], [did(actor=f"a{number}") for number in range(MOST_ACTORS)])
+    assert len(loads[0]) == MOST_ACTORS, "what closed streams carried is room again"
