@@ -46,8 +46,13 @@ def _reading(find: Callable[[web.BaseRequest], Page]) -> Methods:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         what = find(request)
         headers = {**what.headers, hdrs.SERVER: SERVER}
-        if request.headers.get(hdrs.IF_NONE_MATCH) == what.headers["ETag"]:
+        if _has(request, what.headers["ETag"]):
             return web.Response(status=304, headers=headers)
         return web.Response(body=what.body, headers=headers)
 
     return {hdrs.METH_GET: answer, hdrs.METH_HEAD: answer}
+
+
+def _has(request: web.BaseRequest, etag: str) -> bool:
+    """By weak comparison, and one of several will do (RFC 9110 section 13.1.2)."""
+    return any(one.value in {etag.strip('"'), "*"} for one in request.if_none_match or ())

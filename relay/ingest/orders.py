@@ -26,7 +26,7 @@ class Order(TypedDict, total=False):
     communicationId: Id | None
     agentUserId: Id | None
     type: Required[Indicator]
-    duration: DurationMs
+    duration: DurationMs | None
     gateway: Annotated[str, Field(max_length=64)] | None
 
 

@@ -20,7 +20,7 @@ class FieldProblem(TypedDict):
 
 
 class Problem(TypedDict, total=False):
-    """RFC 9457. Never repeats a value of the request."""
+    """RFC 9457. Never repeats a value of the request. `frame` and `retryAfterS` are a stream's: there are no headers."""
 
     type: Required[Literal["about:blank"]]
     title: Required[str]
@@ -28,6 +28,8 @@ class Problem(TypedDict, total=False):
     detail: Required[str]
     errors: list[FieldProblem]
     waitMs: int
+    frame: int
+    retryAfterS: float
 
 
 _WORDS = {

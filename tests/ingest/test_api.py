@@ -44,8 +44,12 @@ async def test_a_document_is_served_to_anybody_on_this_machine_and_not_twice(
     assert answer.headers["Server"] == "typing-relay"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-    again = await house.client.get(house.base_url + path, headers={"If-None-Match": answer.headers["ETag"]})
-    assert (again.status, await again.read()) == (304, b"")
+    etag = answer.headers["ETag"]
+    for asked in (etag, f"W/{etag}", f'"other", {etag}', "*"):  # RFC 9110 section 13.1.2
+        again = await house.client.get(house.base_url + path, headers={"If-None-Match": asked})
+        assert (again.status, await again.read()) == (304, b""), asked
+    other = await house.client.get(house.base_url + path, headers={"If-None-Match": '"other"'})
+    assert other.status == 200
     head = await house.client.head(house.base_url + path)
     assert (head.status, head.headers["Content-Length"]) == (200, answer.headers["Content-Length"])
 

@@ -141,8 +141,9 @@ async def test_a_draining_relay_refuses_and_says_when_to_come_back(house: House)
     assert (answer.status, answer.headers["Retry-After"], house.taken) == (503, "5", [])
 
 
-async def test_an_order_is_carried_out(house: House) -> None:
-    answer = await house.post(ORDER, "/v1/broadcasts")
+@pytest.mark.parametrize("more", [{}, {"duration": None, "gateway": None, "communicationId": None}])
+async def test_an_order_is_carried_out(house: House, more: dict[str, object]) -> None:
+    answer = await house.post(ORDER | more, "/v1/broadcasts")
     assert answer.status == 200
     assert await answer.json() == {"success": True, "latencyMs": 12, "auditId": "aud-1", "status": 202}
     (ordered,) = house.ordered
