@@ -7,6 +7,7 @@ handshake ─► who? (header, or a ticket among the subprotocols) ─► rate, 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from aiohttp import hdrs, web
@@ -168,27 +169,17 @@ class Streams:
         )
 
     async def _leave(self, left: list[Activity]) -> None:
-        """A session at rest is left alone: nobody in it has anything to leave, and an `actor_left` would wake it."""
+        """A session at rest, or told elsewhere by now, is left alone: nobody who was carried here is in it."""
         for first in range(0, len(left), _LEAVE_AT_ONCE):
-            some = [one for one in left[first : first + _LEAVE_AT_ONCE] if self._is_awake(one)]
-            if not self._is_accepted(some):
-                for one in some:
-                    self._is_accepted([one])
+            some = [one for one in left[first : first + _LEAVE_AT_ONCE] if self._is_there(one)]
+            if some:
+                with suppress(Rejected, Unavailable):  # the relay is stopping, and stops every session itself
+                    self._beyond.accept(some)
             await asyncio.sleep(0)
 
-    def _is_awake(self, activity: Activity) -> bool:
-        return activity.address.session_id in self._beyond.awake[activity.gateway]
-
-    def _is_accepted(self, activities: list[Activity]) -> bool:
-        """False where one of them is refused: its session began anew, with another address."""
-        try:
-            if activities:
-                self._beyond.accept(activities)
-        except Rejected:
-            return False
-        except Unavailable:
-            return True  # the relay is stopping, and stops every session itself
-        return True
+    def _is_there(self, activity: Activity) -> bool:
+        session = self._beyond.awake[activity.gateway].get(activity.address.session_id)
+        return session is not None and session.address == activity.address
 
 
 def _too_many_streams(why: str) -> Rejected:

@@ -7,14 +7,17 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from relay import wire
 from relay.core.activity import Kind
+from relay.core.indicator import Address
 from relay.core.moments import UnixMs, rfc3339
 from relay.errors import Rejected, Unavailable
 from relay.ingest import Credentials
 from relay.ingest.streams import PROTOCOL, TICKETED_S
 from relay.settings.models import Settings
-from tests.ingest.house import EVENT, WALL, House, key_settings, opened, settings, sure, until
+from tests.ingest.house import EVENT, SESSION, WALL, House, key_settings, opened, settings, sure, until
 from tests.ingest.test_stream import HANDSHAKE, closed, framed, said, send
 from tests.ingest.test_tickets import PAGE, PLAIN, desk, ticket
+
+OTHER = "5f0c2f9e-6f7a-4c1e-9a39-0c8d6a3b1f01"
 
 
 async def refused(house: House, *protocols: str, **more: str) -> int:
@@ -272,6 +275,19 @@ async def test_nobody_leaves_a_session_that_is_over() -> None:
         await until(lambda: house.counted('relay_stream_ends_total{reason="caller"}') == 1)
         await asyncio.sleep(0.05)
         assert house.taken == []
+
+
+async def test_nobody_leaves_a_session_that_is_told_elsewhere_by_now() -> None:
+    """It went back to the address it had come from."""
+    async with opened() as house:
+        socket = await house.stream()
+        await send(socket, EVENT, EVENT | {"sessionId": OTHER})
+        await taken(house, 2)
+        house.sessions["guest"][SESSION].address = Address(SESSION, "another-guest")
+        await socket.close()
+        await until(lambda: house.counted('relay_stream_ends_total{reason="caller"}') == 1)
+        await taken(house, 3)
+        assert [one.address.session_id for one in house.taken if one.kind is Kind.ACTOR_LEFT] == [OTHER]
 
 
 @pytest.mark.parametrize("why", [Rejected(422, "x", "another address now"), Unavailable("stopping")])
