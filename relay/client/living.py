@@ -54,18 +54,21 @@ class Life:
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="relay client", daemon=True)
+        self.is_over = False
         try:
             self._thread.start()
         except RuntimeError:
+            self.is_over = True
             self._loop.close()
             raise
-        self.is_over = False
 
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._lived())
         finally:
-            self._loop.close()
+            with self._lock:  # whatever ended it: nothing is handed to a loop that is closed
+                self.is_over = True
+                self._loop.close()
 
     async def _lived(self) -> None:
         async with self.client:

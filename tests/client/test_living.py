@@ -1,9 +1,12 @@
 """A life takes what it is handed until its close, and afterwards says that it does not."""
 
 import asyncio
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+
+import pytest
 
 from relay.client import Answer, RelayClient
 from relay.client.answers import away
@@ -32,6 +35,17 @@ def test_what_is_handed_over_is_done_in_that_order_and_before_the_close() -> Non
         it.soon(partial(done.append, number))
     it.end()
     assert done == list(range(100))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_has_come_to_an_end_takes_nothing_more() -> None:
+    """A handler of logs may call `sys.exit` there."""
+    it = life()
+    it.soon(sys.exit)
+    it._thread.join(5)
+    assert not it.soon(lambda: None, events=1)
+    assert it.result(it.client.send(EVENT)) == away("this client is closed")
+    it.end()
 
 
 def test_work_that_does_not_end_by_itself_does_not_outlive_it() -> None:
