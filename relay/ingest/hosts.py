@@ -22,8 +22,9 @@ _REMEMBERED_AT_MOST = 256  # honest callers use a handful of names; others are j
 _OWN_FETCHES = frozenset({"same-origin", "none"})
 
 
-_FORWARDED = ("forwarded", "x-forwarded-")
-"""What the name of a header begins with that only a proxy adds."""
+_FORWARDED = ("forwarded", "x-forwarded-", "via", "x-real-ip")
+"""What the name of a header begins with that only a proxy adds. RFC 9110 section 7.6.3 asks each for Via, and few add it;
+many a recipe for nginx sets X-Real-IP and nothing else. A proxy that adds none of them cannot be seen from here."""
 
 
 class HostRule:

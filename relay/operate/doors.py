@@ -13,8 +13,9 @@
     GET /openapi.json  /docs                             all of this, told
 
 The host rule is the public listener's: no page of another origin gets in. There is no login: whoever reaches the
-listener may do all of it, so it listens on loopback, and what a proxy passed on (`Forwarded`, `X-Forwarded-…`) is not
-from this machine and gets no further than the probes. A proxy that adds neither header opens the doors to its callers.
+listener may do all of it, so it listens on loopback, and what a proxy passed on (`Forwarded`, `X-Forwarded-…`, `Via`,
+`X-Real-IP`) is not from this machine and gets no further than the probes. A proxy that adds no such header opens the
+doors to its callers.
 """
 
 import re

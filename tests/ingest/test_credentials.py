@@ -91,7 +91,16 @@ def test_a_source_without_keys_closes_the_doors() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port"]
+    "header",
+    [
+        "Forwarded",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Port",
+        "Via",
+        "X-Real-IP",
+    ],
 )
 async def test_what_came_through_a_proxy_is_never_local(header: str) -> None:
     async with opened(settings(sources={})) as house:

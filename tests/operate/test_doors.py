@@ -320,6 +320,8 @@ PROXIED = [
     {"Forwarded": "for=203.0.113.7"},
     {"X-Forwarded-For": "203.0.113.7"},
     {"x-forwarded-proto": "https"},
+    {"Via": "1.1 gate"},
+    {"X-Real-IP": "203.0.113.7"},
 ]
 
 
