@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from relay import wire
+from relay.core.budget import shares
 from relay.core.terms import UNORDERED_AFTER_MS
 from relay.observe.health import ALIVE_LAG_MS
+from relay.settings.gateway import Gateway as GatewaySettings
 from relay.settings.models import Outbox
 from tests.deploy.queries import asked_for, wrong_in
 from tests.whole.process import ROOT
@@ -56,7 +58,7 @@ CASES = {
     ),
     "TypingRelayTooManyForPlatform": Case('relay_platform_429_total{gateway="guest"}', "0+1x40", "0x20 2x20"),
     "TypingRelayBudgetUsedUp": Case(
-        'relay_limiter_headroom_ratio{gateway="guest"}', "1x5 0.05x40", "1x20 0x4 0.5x20"
+        'relay_limiter_headroom_ratio{gateway="guest"}', "1x5 0.1x40", "1x20 0x4 0.5x20"
     ),
     "TypingRelayOutboxRefuses": Case('relay_outbox_refused_total{reason="disk_full"}', "0x20 1x20", "7x40"),
     "TypingRelayOutboxFills": Case('relay_outbox_deliveries{state="pending"}', "0+20000x40", "0+10000x40"),
@@ -116,6 +118,10 @@ def test_counters_whose_first_event_is_worth_an_alert_have_one() -> None:
 def test_thresholds_are_those_the_relay_goes_by() -> None:
     assert f">= {ALIVE_LAG_MS / 1000:g}" in BY_NAME["TypingRelayStalls"]["expr"]
     assert f"> {UNORDERED_AFTER_MS // 1000}" in BY_NAME["TypingRelayCallbacksWait"]["expr"]
+    burst = GatewaySettings.model_fields["burst"].default
+    kept_for_stops = shares(300, burst)[1].burst / burst
+    (below,) = re.findall(r"< ([\d.]+)", BY_NAME["TypingRelayBudgetUsedUp"]["expr"])
+    assert kept_for_stops < float(below) < kept_for_stops + 2 / burst
     limits = re.findall(r"> (\d+)", BY_NAME["TypingRelayOutboxFills"]["expr"])
     assert [int(limit) * 2 for limit in limits] == [Outbox().max_rows, Outbox().max_bytes]
 
