@@ -186,3 +186,9 @@ def test_systemd_takes_it(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+def test_a_start_that_fails_again_and_again_is_not_the_end() -> None:
+    """By default systemd gives up for good after five starts in ten seconds."""
+    assert UNIT_SAYS["StartLimitIntervalSec"] == ["0"]
+    assert UNIT_SAYS["Restart"] == ["always"]
