@@ -200,7 +200,7 @@ def _explained(error: ErrorDetails) -> str:
 def _checked(session_id: str, guest_id: str, kind: str, duration_ms: int) -> Indicator:
     problems = []
     if not is_uuid(session_id):
-        problems.append(("sessionId", "wanted a UUID"))
+        problems.append(("sessionId", "wanted a UUID in lower case"))
     if not is_id(guest_id):
         problems.append(
             ("guestId", "wanted 1..128 of A-Z a-z 0-9 . _ : ~ -, beginning with a letter or digit")

@@ -172,8 +172,8 @@ class Flow:
         session = self.sessions.get(key)
         known = session or self.sessions.resting.get(key)
         if known is None or known.address != address:
-            check_move(session, self.world.now(), where)
             check_usable(self.platforms[key[0]].gateway.validate(address), where)
+            check_move(session, self.world.now(), where)
 
     def _found(self, activities: Sequence[Activity]) -> list[Session | None]:
         """The session of each, None where it has yet to be opened, woken or moved. Raises Rejected (422, 429)."""

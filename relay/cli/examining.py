@@ -62,9 +62,9 @@ def _check_asked(agent: str | None, deployment: str | None, *, is_online: bool) 
     if (agent or deployment) and not is_online:
         raise click.UsageError("--agent and --deployment are for --online")
     if agent is not None and not is_uuid(agent):
-        raise click.UsageError("--agent: an agent's user id, a UUID, is wanted")
+        raise click.UsageError("--agent: an agent's user id, a UUID in lower case, is wanted")
     if deployment is not None and not is_uuid(deployment):
-        raise click.UsageError("--deployment: a deployment's id, a UUID, is wanted")
+        raise click.UsageError("--deployment: a deployment's id, a UUID in lower case, is wanted")
 
 
 def _print(found: "list[Finding]", *, as_json: bool) -> None:

@@ -10,8 +10,11 @@ ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}$"
 """Session, guest and actor ids. The first character rules out `.`, `..` and the empty id; no `/`, `?`, `#`, `%`
 or control character can reach a path. Without look-around, so that pydantic's engine reads it too."""
 
-UUID_PATTERN = r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
-"""RFC 9562 section 4's text form, any version and variant: platforms mint ids that newer validators refuse."""
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+"""RFC 9562 section 4's text form, any version and variant: platforms mint ids that newer validators refuse.
+
+In lower case, as programs are to write it there. Two spellings of one session would be two, each with a pace of its own.
+"""
 
 TRACEPARENT_PATTERN = r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 """W3C Trace Context section 3.2, version 00. The all-zero ids it also matches are for `is_traceparent`."""
@@ -34,7 +37,7 @@ def are_ids(values: Sequence[str]) -> bool:
 
 
 def is_uuid(value: str) -> bool:
-    """True for 8-4-4-4-12 hexadecimal digits in either case."""
+    """True for 8-4-4-4-12 hexadecimal digits in lower case."""
     return _UUID.fullmatch(value) is not None
 
 

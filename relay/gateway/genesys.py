@@ -131,13 +131,13 @@ class GenesysGateway:
 
     def validate(self, address: Address) -> str | None:
         if not is_uuid(address.session_id):
-            return "sessionId must be the conversation's id, a UUID"
+            return "sessionId must be the conversation's id, a UUID in lower case"
         if address.communication_id is None and address.agent_user_id is None:
             return "communicationId or agentUserId is missing; this gateway addresses an agent's leg"
         if address.communication_id is not None and not is_uuid(address.communication_id):
-            return "communicationId must be a UUID"
+            return "communicationId must be a UUID in lower case"
         if address.agent_user_id is not None and not is_uuid(address.agent_user_id):
-            return "agentUserId must be a UUID"
+            return "agentUserId must be a UUID in lower case"
         if address.agent_user_id is None and not self._tokens.is_shared:
             return "agentUserId is missing; on this gateway tokens are the agents' own"
         return None

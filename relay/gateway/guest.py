@@ -90,7 +90,7 @@ class GuestGateway:
 
     def validate(self, address: Address) -> str | None:
         if not is_uuid(address.session_id):
-            return "sessionId must be a UUID (8-4-4-4-12 hexadecimal digits)"
+            return "sessionId must be a UUID (8-4-4-4-12 hexadecimal digits) in lower case"
         if address.guest_id is None:
             return "guestId is missing; this gateway addresses a guest"
         if not is_id(address.guest_id):

@@ -204,10 +204,11 @@ async def test_an_id_that_a_session_alive_is_posted_without_is_named_and_no_othe
     """Escaped because of a new session the door says it, which does not ask about one that is alive."""
     async with river() as it:
         it.type()
-        await asyncio.sleep(15)  # it may move again
-        with pytest.raises(Rejected) as refused:
-            it.type(address=Address(ADDRESS.session_id))
-        assert [place for place, _ in refused.value.problems] == ["0.guestId"]
+        for silence_s in (0, 15):  # busy, when it may not move; and then it may
+            await asyncio.sleep(silence_s)
+            with pytest.raises(Rejected) as refused:
+                it.type(address=Address(ADDRESS.session_id))
+            assert [place for place, _ in refused.value.problems] == ["0.guestId"]
 
 
 async def test_at_the_cap_a_new_session_is_refused_and_those_alive_go_on() -> None:
