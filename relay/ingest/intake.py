@@ -166,29 +166,27 @@ class Intake:
         try:
             return self._accept(activities)
         except Rejected as why:
-            raise by_itself(why) if fresh is None else _placed(why, fresh) from why
+            raise placed(why, BY_ITSELF if fresh is None else [str(place) for place in fresh]) from why
 
 
-def by_itself(why: Rejected) -> Rejected:
-    """Told of an event that was posted by itself: it has no place among others."""
-    return _at(why, lambda place: place.removeprefix("0."))
+BY_ITSELF = ("",)
+"""The place of an event that was posted alone: it has none among others."""
 
 
-def _placed(why: Rejected, fresh: Sequence[int]) -> Rejected:
-    """Behind the door duplicates are gone: an index there is put back to its place in what was posted."""
+def placed(why: Rejected, places: Sequence[str]) -> Rejected:
+    """What is told by an event's index among those taken is told by its place in what was posted."""
 
-    def placed(place: str) -> str:
-        index, dot, rest = place.partition(".")
-        return f"{fresh[int(index)]}{dot}{rest}" if index.isdecimal() and int(index) < len(fresh) else place
+    def at(told: str) -> str:
+        index, dot, rest = told.partition(".")
+        if not index.isdecimal() or int(index) >= len(places):
+            return told
+        place = places[int(index)]
+        return f"{place}{dot}{rest}" if place else rest
 
-    return _at(why, placed)
-
-
-def _at(why: Rejected, placed: Callable[[str], str]) -> Rejected:
     return Rejected(
         why.status,
         why.title,
         why.detail,
-        problems=tuple((placed(place), words) for place, words in why.problems),
+        problems=tuple((at(told), words) for told, words in why.problems),
         retry_after_s=why.retry_after_s,
     )

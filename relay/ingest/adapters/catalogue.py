@@ -7,7 +7,7 @@ from functools import partial
 from relay.core.moments import unix_ms_of
 from relay.errors import SettingsError
 from relay.ingest.adapters import chatwoot, cloudevents, genesys_open, mapping
-from relay.ingest.adapters.payload import Paths
+from relay.ingest.adapters.payload import Paths, Posted
 from relay.ingest.adapters.signatures import LiveSecret, proof_of
 from relay.ingest.body import Form
 from relay.ingest.credentials import WRITE, Caller, only_gateway
@@ -16,7 +16,7 @@ from relay.settings.adapting import AdapterName, SignatureName
 from relay.settings.models import Settings
 from relay.settings.upstream import Source
 
-Read = Callable[[bytes], list[Event]]
+Read = Callable[[bytes], Posted]
 """The events in one delivery, none where it says nothing about typing. Raises Rejected, BadField."""
 
 
@@ -111,9 +111,14 @@ def _reader(source: Source, name: AdapterName, usual: Paths | None, max_events: 
     if name == "mapping":
         return _mapped(source, max_events)
     if usual is None:
-        return cloudevents.read
+        return _alone(cloudevents.read)
     paths = Paths(source.session_path or usual.session, source.guest_path or usual.guest)
-    return partial(genesys_open.read if name == "genesys-open" else chatwoot.read, paths=paths)
+    return _alone(partial(genesys_open.read if name == "genesys-open" else chatwoot.read, paths=paths))
+
+
+def _alone(read: Callable[[bytes], list[Event]]) -> Read:
+    """Of deliveries with one event, which has no place among others."""
+    return lambda body: [((), event) for event in read(body)]
 
 
 def _mapped(source: Source, max_events: int) -> Read:

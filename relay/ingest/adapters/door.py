@@ -17,14 +17,14 @@ from relay.core.moments import Ms, UnixMs
 from relay.errors import Rejected
 from relay.ingest.accounts import Accounts
 from relay.ingest.adapters.catalogue import Adapter, adapters_of
-from relay.ingest.adapters.payload import Unaddressable
+from relay.ingest.adapters.payload import Posted, Unaddressable
 from relay.ingest.adapters.signatures import is_signed, request_id
 from relay.ingest.answers import reply
 from relay.ingest.body import form_of
 from relay.ingest.credentials import Caller, unauthorised
 from relay.ingest.events import Event
 from relay.ingest.hosts import Headers, foreign_page
-from relay.ingest.intake import Intake, Taken, by_itself
+from relay.ingest.intake import Intake, Taken, placed
 from relay.ingest.refusals import BadField, rejected
 from relay.ingest.unproven import Proven, Unproven
 from relay.observe.metrics import Metrics
@@ -114,16 +114,15 @@ class SourceDoor:
 
     def _taken(self, adapter: Adapter, body: bytes) -> Taken:
         """What became of a delivery's events. Raises Rejected, Unavailable; then of none."""
-        events: Sequence[Event] = ()
+        posted: Posted = []
         try:
-            events = adapter.read(body)
-            return self._applied(adapter.caller, events)
+            posted = adapter.read(body)
+            return self._applied(adapter.caller, [event for _, event in posted])
         except BadField as why:
             reason = "unaddressable" if isinstance(why, Unaddressable) else "malformed"
             refused = rejected([(why.place, why.words)])
         except Rejected as why:
-            is_one = len(events) == 1 and not body.lstrip().startswith(b"[")
-            reason, refused = "unaddressable", by_itself(why) if is_one else why
+            reason, refused = "unaddressable", placed(why, ["".join(map(str, place)) for place, _ in posted])
         if adapter.is_told or refused.status != 422:
             raise refused
         return self._ignored(adapter.caller, reason, refused.problems)

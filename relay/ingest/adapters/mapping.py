@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from relay import wire
 from relay.core.activity import Kind
-from relay.ingest.adapters.payload import id_of
+from relay.ingest.adapters.payload import Posted, id_of
 from relay.ingest.events import EVENT, Event, refuse_junk
 from relay.ingest.refusals import BadField, Place, not_json, too_many_events, wire_problems
 
@@ -42,8 +42,8 @@ class Mapped:
     fields: Mapping[str, Expression]
     max_events: int
 
-    def read(self, body: bytes) -> list[Event]:
-        """What a payload says. Raises Rejected (400, 413, 422), BadField."""
+    def read(self, body: bytes) -> Posted:
+        """What a payload says, each event with the index of its update. Raises Rejected (400, 413, 422), BadField."""
         try:
             payload = wire.loads(body)
         except wire.NotJson as why:
@@ -52,7 +52,7 @@ class Mapped:
         if len(found) > self.max_events:
             raise too_many_events(self.max_events)
         told = ((place, self._candidate(part, place)) for place, part in self._placed(found))
-        return [_event(candidate, place) for place, candidate in told if candidate is not None]
+        return [(place, _event(candidate, place)) for place, candidate in told if candidate is not None]
 
     def _placed(self, found: list[Any]) -> list[tuple[Place, Any]]:
         """Each part with its index, where there can be more than one."""

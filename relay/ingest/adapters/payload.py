@@ -13,7 +13,11 @@ from typing import Any, NamedTuple
 from relay import wire
 from relay.core.ids import is_id
 from relay.core.moments import RFC3339_PATTERN, rfc3339, unix_ms_of
-from relay.ingest.refusals import BadField, not_json
+from relay.ingest.events import Event
+from relay.ingest.refusals import BadField, Place, not_json
+
+Posted = list[tuple[Place, Event]]
+"""Events, each with its place in what was posted: an index, or nothing where it stands alone."""
 
 _ABSENT_ID = "nothing is here, and the session's or the guest's id is wanted; see session_path and guest_path"
 _NO_ID = "an id of letters, digits and . _ : ~ - is wanted, at most 128; see session_path and guest_path"

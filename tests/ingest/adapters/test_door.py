@@ -285,6 +285,42 @@ async def test_a_page_cannot_post_what_it_was_shown(house: House) -> None:
     assert house.taken == []
 
 
+async def test_a_page_of_a_source_cannot_post_what_it_was_shown_either() -> None:
+    """It is let in for its ticket, and a signature it has seen is not its own."""
+    page = "https://desk.example"
+    shown = {"keys": [key_settings(sure())], "origins": [page]}
+    async with opened(sourced(crm=shown)) as house:
+        body = as_posted("genesys-open-typing")
+        assert (await posted(house, "genesys", body, hub(body) | {"Origin": page}))[0] == 401
+        assert house.taken == []
+
+
+@pytest.mark.parametrize(
+    ("updates", "place"),
+    [
+        ([{"guest": "b d!"}], "0"),
+        ([{"guest": None}], "0"),
+        ([{"at": "2026-13-41T10:00:00Z"}], "0"),
+        ([{"kind": "none"}, {"guest": "b d!"}], "1"),
+        ([{"kind": "none"}, {}, {"at": "2026-13-41T10:00:00Z"}], "2"),
+        ([{"kind": "none"}, {"guest": None}], "1"),
+        ([{"kind": "none"}, {}, {"guest": None}], "2"),
+    ],
+)
+async def test_what_is_wrong_in_a_list_of_updates_is_told_by_its_place_there(
+    updates: list[dict[str, object]], place: str
+) -> None:
+    """Not by its place among those that say something to us."""
+    usual = {"kind": "keystroke", "chat": SESSION, "guest": "g-17"}
+    mapping = {"events": "updates[]", "type": "kind", "sessionId": "chat", "guestId": "guest", "at": "at"}
+    many = SOURCES["other"] | {"mapping": mapping}
+    async with opened(sourced(many=many)) as house:
+        body = wire.dumps({"updates": [usual | update for update in updates]})
+        status, told = await posted(house, "many", body, hub(body))
+        assert status == 422
+        assert [one["loc"].partition(".")[0] for one in told["errors"]] == [place]
+
+
 @pytest.mark.parametrize(
     ("body", "status"), [(b"canary", 400), (b"", 400), (b'{"kind":"keystroke","chat":"/canary"}', 422)]
 )

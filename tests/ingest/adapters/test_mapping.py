@@ -23,7 +23,7 @@ PAYLOAD = {"kind": "composing", "chat": {"id": 12, "customer": "g-17"}, "who": 7
 
 
 def read(mapping: Mapped, payload: object) -> list[Event]:
-    return mapping.read(wire.dumps(payload))
+    return [event for _, event in mapping.read(wire.dumps(payload))]
 
 
 def mapped(**expressions: str) -> Mapped:
