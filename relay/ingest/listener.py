@@ -122,12 +122,15 @@ class _Connection(web.RequestHandler):
             self.force_close()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio's own contract: True keeps our half open
-        """A caller that has said all may be listening yet (RFC 9112 section 9.6): what it asked in full is answered."""
-        asked, waiter = self._current_request, self._waiter
-        is_whole = asked is None or asked.content.is_eof()
-        is_answering = is_whole and (waiter is None or waiter.done()) and self._payload_parser is None
+        """A caller that has said all may be listening yet (RFC 9112 section 9.6): the request at work is answered.
+
+        Not a stream, which would not hear that its caller has gone, and not a request whose body will not come any more.
+        """
+        waiter, parser = self._waiter, self._parser
+        is_at_work = (waiter is None or waiter.done()) and self._payload_parser is None
+        is_whole = isinstance(parser, PromptParser) and parser.last is not None and parser.last.is_eof()
         self.close()
-        return is_answering
+        return is_at_work and is_whole
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._read_again()

@@ -32,12 +32,14 @@ _UNUSUAL = (hdrs.EXPECT, hdrs.ORIGIN)
 class PromptParser:
     """Stands where a connection keeps aiohttp's parser, and hands on what `answered` does not see to."""
 
-    __slots__ = ("_answered", "_parser")
+    __slots__ = ("_answered", "_parser", "last")
 
     def __init__(self, parser: Any, answered: Callable[[RawRequestMessage, StreamReader], bool]) -> None:
         # Any: compiled, and typed nowhere
         self._parser = parser
         self._answered = answered
+        self.last: StreamReader | None = None
+        """The body of the last request that was handed on."""
 
     def __getattr__(self, name: str) -> Any:
         """The rest of a parser is the parser's."""
@@ -52,6 +54,8 @@ class PromptParser:
             if is_usual(message, payload) and self._answered(message, payload):
                 self._parser.message_consumed()
                 return _NOTHING
+        if messages:
+            self.last = messages[-1][1]
         return parsed
 
 

@@ -5,10 +5,12 @@ import pytest
 from aiohttp import http_parser
 
 from relay import wire
+from relay.core.activity import Kind
 from relay.errors import SettingsError
 from relay.ingest import BroadcastRequest, BroadcastResult, Doors, assert_compiled_parser
 from tests.ingest.house import EVENT, ORDER, House, narrow, narrow_at_both_ends, opened, until
 from tests.ingest.test_body import HEAD
+from tests.ingest.test_stream import HANDSHAKE, framed
 
 GARBAGE = [
     b"kanarienvogel\r\n\r\n",
@@ -116,6 +118,29 @@ async def test_what_is_little_and_unread_holds_no_connection_that_closes(
     await until(lambda: house.counted("relay_http_unread_total") == 1, within_s=5)
     await until(lambda: not house.connections)
     writer.transport.abort()
+
+
+async def test_a_caller_that_goes_in_mid_body_is_not_waited_for(house: House) -> None:
+    """Its end arrives with its head, before its request is at work."""
+    reader, writer = await narrow(house.base_url)
+    writer.write(HEAD + b"Content-Length: 100\r\n\r\n{")
+    writer.write_eof()
+    async with asyncio.timeout(1):
+        assert await reader.read() == b""
+    await until(lambda: not house.connections, within_s=1)
+    writer.close()
+
+
+async def test_a_stream_whose_caller_has_said_all_without_a_close_is_over(house: House) -> None:
+    """Nothing more can come, and so no answer to a ping: its actors would stay for half a minute."""
+    reader, writer = await narrow(house.base_url)
+    writer.write(HANDSHAKE)
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    writer.write(framed(wire.dumps(EVENT)))
+    writer.write_eof()
+    await until(lambda: not house.connections, within_s=2)
+    assert [one.kind for one in house.taken] == [Kind.KEYSTROKE, Kind.ACTOR_LEFT]
+    writer.close()
 
 
 async def test_whoever_reads_late_but_reads_gets_all_of_it(house: House) -> None:
