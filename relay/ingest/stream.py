@@ -12,7 +12,6 @@ at most, then it stops reading). Another keeps: acks that are due, pings, and th
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Literal
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -22,6 +21,7 @@ from relay.errors import Rejected, Unavailable
 from relay.ingest.ahead import plain_frames
 from relay.ingest.answers import document
 from relay.ingest.credentials import Caller
+from relay.ingest.ends import WORDS, End
 from relay.ingest.intake import Taken
 from relay.ingest.turns import Turn, Turns
 from relay.ingest.workshop import Load, Workshop
@@ -39,32 +39,14 @@ TURN_EVENTS = 64
 """A third of a millisecond's work; then the loop turns, however much has come."""
 TOGETHER_BYTES = 65_536
 """Of frames taken together, beside the first: they are out of aiohttp's hands, which reads others meanwhile."""
-ALIVE_S = 5.0
+ALIVE_S = 4.0
 """A stream that waits for its turn says so, by a pong nobody asked for (RFC 6455 section 5.5.3): a ping behind the frames
-that wait is not read before them, and clients that ping every ten seconds (ours does) take silence for an end."""
+that wait is not read before them, and clients that wait five seconds for its answer (ours does) take silence for an end."""
 
 Socket = web.WebSocketResponse[Literal[False]]
 
 _TEXT, _BINARY, _PING, _PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG
 _CONTROL = frozenset({_PING, _PONG})
-
-
-class End(StrEnum):
-    """Why a stream ended; a metric label."""
-
-    CALLER = "caller"
-    SILENT = "silent"
-    UNREAD = "unread"
-    REVOKED = "revoked"
-    DRAINING = "draining"
-
-
-_WORDS: dict[End, tuple[WSCloseCode, bytes]] = {
-    End.SILENT: (WSCloseCode.POLICY_VIOLATION, b"no ping was answered"),
-    End.UNREAD: (WSCloseCode.POLICY_VIOLATION, b"what is sent here is not read: acks and errors pile up"),
-    End.REVOKED: (WSCloseCode.POLICY_VIOLATION, b"these credentials are no longer good"),
-    End.DRAINING: (WSCloseCode.GOING_AWAY, b"the relay is stopping: open the stream again"),
-}
 
 
 @dataclass(slots=True, eq=False)
@@ -86,8 +68,9 @@ class Stream:
     _heard_at: float = 0.0
     _pinged_at: float | None = None
     _turn: Turn | None = None
+    _is_ending: bool = False
     _is_gone: bool = False
-    """Nothing can be said any more; what was said here before is taken all the same."""
+    """Nothing can be said any more; what was said here before is taken, but for what would wait for its turn."""
     _clock: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _has_news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -113,20 +96,25 @@ class Stream:
 
     async def end(self, why: End) -> None:
         """Close with its code and words, as far as the caller still listens. Once; further calls do nothing."""
-        if self.socket.closed:
+        if self._is_over:
             return
-        self.why = why
+        self.why, self._is_ending = why, True
         if self._turn is not None:
             self._turn.cancel()
-        await self._close(*_WORDS[why])
+        await self._close(*WORDS[why])
 
     async def _close(self, code: int, words: bytes = b"") -> None:
-        """What was taken is acknowledged first: it would be sent again on the caller's next stream."""
+        """What was taken is acknowledged first, where that is read: it would be sent again on the caller's next stream."""
         with suppress(TimeoutError):
-            await self._acknowledge()
+            if self.why is not End.UNREAD:
+                await self._acknowledge()
         with suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(GRACE_S):
                 await self.socket.close(code=code, message=words, drain=False)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._is_ending or self.socket.closed
 
     # Reading.
 
@@ -192,7 +180,7 @@ class Stream:
     async def _take(self, frame: bytes | str) -> None:
         """It, and the plain ones that have come with it."""
         await self._wait_for_its_turn(len(frame))
-        if self.socket.closed:
+        if self._is_over:
             return  # while it waited: whoever sent it may no longer, and was never told that it was taken
         if isinstance(frame, bytes) and (others := await self._come_with(frame)):
             await self._take_all([frame, *others])
@@ -217,7 +205,7 @@ class Stream:
             told = self.workshop.plain_frames(frames, self.caller, self.load)
         except (Rejected, Unavailable):  # one of them is, and none was applied: each is told its own answer
             for frame in frames:
-                if not self.socket.closed:
+                if not self._is_over:
                     await self._take_alone(frame)
         else:
             self.workshop.frames.value += len(frames)

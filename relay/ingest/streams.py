@@ -19,9 +19,10 @@ from relay.errors import Rejected, Unavailable
 from relay.ingest.accounts import Accounts
 from relay.ingest.carried import Carried
 from relay.ingest.credentials import WRITE, Caller, Credentials
+from relay.ingest.ends import End
 from relay.ingest.intake import Beyond, Intake
 from relay.ingest.shares import Share
-from relay.ingest.stream import GRACE_S, End, Socket, Stream
+from relay.ingest.stream import GRACE_S, Socket, Stream
 from relay.ingest.turns import Turns
 from relay.ingest.workshop import Workshop
 from relay.observe.metrics import Metrics

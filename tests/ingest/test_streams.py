@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
+from aiohttp.web import WebSocketResponse
 
 from relay import wire
 from relay.core.activity import Kind
@@ -359,6 +360,27 @@ async def slept(house: House, seconds: float) -> None:
     """On both clocks."""
     house.wall += round(seconds * 1000)
     await asyncio.sleep(seconds)
+
+
+@pytest.mark.looptime
+async def test_nothing_is_taken_for_a_key_that_is_revoked_while_its_last_ack_is_left_unread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stuck(*_: Any) -> None:
+        await asyncio.sleep(3600)
+
+    async with opened() as house:
+        socket = await house.stream()
+        await send(socket, EVENT)
+        await taken(house, 1)
+        monkeypatch.setattr(WebSocketResponse, "send_frame", stuck)
+        used(house, settings(sources={"bot": {"keys": [key_settings(sure("bot", seed=2))]}}))
+        for _ in range(8):
+            await asyncio.sleep(0.5)
+            await send(socket, EVENT)
+        assert [one.kind for one in house.taken] == [Kind.KEYSTROKE]
+        monkeypatch.undo()
+        await socket.close()
 
 
 @pytest.mark.looptime
