@@ -10,7 +10,7 @@ Unknown fields are refused, so message text cannot enter by mistake.
 import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, Required
+from typing import Annotated, Literal, Required
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
@@ -289,8 +289,3 @@ def _unix_ms(at: str) -> UnixMs:
         return from_rfc3339(at)
     except ValueError:
         raise BadField(("at",), "there is no such day, hour or offset") from None
-
-
-def event_schema() -> dict[str, Any]:
-    """JSON Schema of one event."""
-    return EVENT.json_schema()

@@ -4,7 +4,8 @@
               └── no ─► `other`: one event checked in full                 └── no ─► None
 
 It finds nothing wrong, ever: what it does not know is the validator's (`events`), and what it takes the validator takes,
-to the value; a test holds the two together. Written by hand since it saves a third of what an event of a batch costs to
+to the value; a test holds the two together. (But for a member that is given twice: JSON's readers take the last of them,
+and the validator's looks how deep the first one is.) Written by hand since it saves a third of what an event of a batch costs to
 check and to make (2.5 µs → 1.6).
 """
 
