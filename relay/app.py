@@ -26,7 +26,7 @@ from relay.ingest.listener import BACKLOG, assert_compiled_parser
 from relay.observe.health import Check, Health
 from relay.observe.lag import LoopLag
 from relay.observe.metrics import Metrics
-from relay.observe.series import LOOP_LAG
+from relay.observe.series import LOOP_LAG, READY
 from relay.operate.doors import OperatorDoors
 from relay.prerequisites import refuse_unusable
 from relay.reloading import Reloader, Take
@@ -223,6 +223,7 @@ async def _listen(
         return Health(lag.lag_ms, (serving, *assembly.checks()), reloader.generation)
 
     metrics, now = assembly.metrics, assembly.flow.world.now
+    metrics.watch(READY, lambda: {(one.name,): float(one.is_ok) for one in health().checks})
     operator = OperatorDoors(settings.operations, assembly, health=health, reload=reloader.reload)
     operations = await Site.open(
         Listener(operator, settings.server, metrics=metrics, now=now),

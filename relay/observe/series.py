@@ -112,6 +112,10 @@ SESSIONS = Gauge("relay_sessions", "sessions alive by what they show", ("state",
 TICK_LAG = Gauge("relay_tick_lag_seconds", "how late the last tick of the wheel came")
 LOOP_LAG = Gauge("relay_loop_lag_seconds", "how late the event loop runs what is due")
 
+READY = Gauge(
+    "relay_ready", "1 where what readiness needs holds, by what it needs; /readyz says why not", ("check",)
+)
+
 CONFIG_GENERATION = Gauge("relay_config_generation", "how many settings this process has run with, from 1")
 CONFIG_RELOADS = Counter(
     "relay_config_reloads",
@@ -169,7 +173,7 @@ SERIES: tuple[Series, ...] = (
     UNPROVEN_REFUSED, FORGOTTEN_IDS,
     STREAMS, STREAM_FRAMES, STREAM_ERRORS, STREAM_ENDS,
     BROADCASTS, BROADCAST_SECONDS, TOO_MANY, DISPLAY_RATE, COALESCING_RATIO, LIMITER_HEADROOM, DROPPED,
-    SESSIONS, TICK_LAG, LOOP_LAG, CONFIG_GENERATION, CONFIG_RELOADS,
+    SESSIONS, TICK_LAG, LOOP_LAG, READY, CONFIG_GENERATION, CONFIG_RELOADS,
     OUTBOX_DELIVERIES, OUTBOX_BYTES, OUTBOX_OLDEST, DELIVERIES_ENDED, DELIVERIES_SHED, ATTEMPTS, ATTEMPT_SECONDS,
     ENDPOINT_DISABLED, ENDPOINT_PAUSED, ENDPOINT_CIRCUIT, LANE_FAULTS, COMMIT_ROWS, COMMIT_SECONDS, NOT_RECORDED,
 )  # fmt: skip

@@ -45,6 +45,7 @@ CASES = {
     "TypingRelayStalls": Case(
         "relay_loop_lag_seconds", "0x20 1.2 0 0 0 1.2 0 0 0 1.2 0 0 0", "0x20 1.2 0x30"
     ),
+    "TypingRelayNotReady": Case('relay_ready{check="outbox"}', "1x20 0x20", "1x20 0 1x20"),
     "TypingRelayReloadRefused": Case('relay_config_reloads_total{outcome="refused"}', "0x20 1x20", "1x40"),
     "TypingRelayCallersCut": Case(
         'relay_refused_requests_total{reason="too_many"}', "0+60x40", "0x20 900x20"

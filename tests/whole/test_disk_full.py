@@ -19,14 +19,16 @@ def limit_file_size(relay: RelayProcess, limit_bytes: int) -> None:
     resource.prlimit(relay.pid, resource.RLIMIT_FSIZE, (limit_bytes, hard))
 
 
-async def refused(town: Town, relay: RelayProcess) -> dict[str, float]:
+async def shown(town: Town, relay: RelayProcess, series: str, label: str) -> dict[str, float]:
+    """A series' values by one of its labels."""
     text = (await town.look(relay, "/metrics")).body.decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    return {
-        sample.labels["reason"]: sample.value
-        for sample in families["relay_outbox_refused"].samples
-        if sample.value
-    }
+    return {sample.labels[label]: sample.value for sample in families[series].samples}
+
+
+async def refused(town: Town, relay: RelayProcess) -> dict[str, float]:
+    counts = await shown(town, relay, "relay_outbox_refused", "reason")
+    return {reason: count for reason, count in counts.items() if count}
 
 
 async def test_a_full_disk_stops_no_indicator_and_is_counted_and_recovers(town: Town) -> None:
@@ -47,6 +49,11 @@ async def test_a_full_disk_stops_no_indicator_and_is_counted_and_recovers(town: 
         (failing,) = [check for check in ready.value["checks"] if not check["ok"]]
         assert failing["name"] == "outbox"
         assert "disk" in failing["reason"]
+        assert await shown(town, relay, "relay_ready", "check") == {
+            "serving": 1,
+            "outbox": 0,
+            "gateway guest": 1,
+        }
         assert order.status == 503, "a broadcast without its audit row must not be called a success"
         assert town.told(100) == ["typing"]
         assert order.value["detail"].startswith("the broadcast was made, but its audit row")
