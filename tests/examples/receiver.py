@@ -51,7 +51,7 @@ async def hook(request: web.Request) -> web.Response:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or not SECRETS:
         sys.exit("usage: WEBHOOK_SECRET=whsec_… python tests/examples/receiver.py PORT")
     app = web.Application()
     app.router.add_post("/hooks", hook)

@@ -71,8 +71,16 @@ async def test_a_stranger_is_answered_401(receiver: Program, port: int) -> None:
     assert receiver.process.returncode is None
 
 
-async def test_a_receiver_without_a_port_says_what_it_wants(tmp_path: Path) -> None:
-    async with program(tmp_path, {}, str(ROOT / "tests" / "examples" / "receiver.py")) as told:
+@pytest.mark.parametrize(
+    ("environ", "arguments"),
+    [({"WEBHOOK_SECRET": SECRET}, ()), ({}, ("0",)), ({"WEBHOOK_SECRET": " "}, ("0",))],
+)
+async def test_a_receiver_without_a_port_or_a_secret_says_what_it_wants(
+    environ: dict[str, str], arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    async with program(
+        tmp_path, environ, str(ROOT / "tests" / "examples" / "receiver.py"), *arguments
+    ) as told:
         assert await told.says("usage: WEBHOOK_SECRET=")
         assert len(told.err) == 1
 
