@@ -141,7 +141,8 @@ TICKETS = Route(
     "makeTicket",
     "Let a page speak for one actor",
     "Your back end asks, with its key; the page uses the ticket for exactly that actor in that session, from one of the "
-    "source's `origins`. All of that actor's tickets are good for 20 events a second and 4 streams.",
+    "source's `origins`. All of that actor's tickets are good for 20 events a second and 4 streams. The line needs the key "
+    "of a source that has `origins`.",
     answers=(
         Answer(
             200,
@@ -163,7 +164,8 @@ SOURCES = Route(
     "Take a platform's own webhook",
     "What the source's adapter reads: Genesys Open Messaging, Chatwoot, CloudEvents, or any JSON by mapping. What says "
     "nothing about typing is counted and answered well, and so is what Genesys or Chatwoot tell of others than the "
-    "gateway's sessions. A source that is none, or has no adapter, is answered 401.",
+    "gateway's sessions. A source that is none, or has no adapter, is answered 401: for `desk` in the lines put one of "
+    "yours that has.",
     answers=(
         Answer(200, "Taken (genesys-open, chatwoot).", (Body(Taken, example=_TAKEN),)),
         Answer(202, "Taken (cloudevents, mapping).", (Body(Taken, example=_TAKEN),)),

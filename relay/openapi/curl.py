@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from relay import wire
 
@@ -37,13 +38,20 @@ def _joined(parts: list[str]) -> str:
     return " \\\n  ".join(parts)
 
 
+_SAMPLES = {"source": "desk", "name": "tracker", "endpoint": "tracker", "id": "1", "event": "msg_1"}
+"""Names an operator would know."""
+
+
 def _filled(path: str, operation: Operation) -> str:
-    """The path with names an operator would know in the place of `{…}`."""
-    samples = {"source": "desk", "name": "tracker", "id": "1"}
+    """The path with samples in the place of `{…}`, and behind it of what a query has to have."""
+    needed = {}
     for parameter in operation.get("parameters", ()):
         name = parameter["name"]
-        path = path.replace(f"{{{name}}}", str(samples.get(name, name)))
-    return path
+        sample = _SAMPLES.get(name, name)
+        path = path.replace(f"{{{name}}}", sample)
+        if parameter["in"] == "query" and parameter["required"]:
+            needed[name] = sample
+    return f"{path}?{urlencode(needed)}" if needed else path
 
 
 def _example(form: dict[str, Any]) -> str:
