@@ -30,7 +30,7 @@ class RelayMiddleware:
 
     def __init__(self, client: Client, *, whose: Callable[[Activity], Place | None] = from_activity) -> None:
         self._client = client
-        self._whose = Finding(whose)
+        self._whose = Finding(whose, where="a message")
 
     async def on_turn(self, context: TurnContext, logic: Callable[[TurnContext], Awaitable[Any]]) -> None:
         place = self._whose(context.activity) if context.activity.type == ActivityTypes.message else None

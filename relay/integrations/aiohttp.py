@@ -29,7 +29,7 @@ Whose = Callable[[Any], Place | None]  # Any: JSON
 
 def thinking_while(client: Client, whose: Whose) -> Middleware:
     """A middleware that has `client` say so while a request is answered in which `whose` finds a session."""
-    find = Finding(whose)
+    find = Finding(whose, where="a request's body")
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -57,7 +57,7 @@ class RelayCallback(BaseCallbackHandler):
     ) -> None:
         super().__init__()
         self._client = client
-        self._whose = Finding(whose)
+        self._whose = Finding(whose, where="a run's metadata")
         self._silent_s = silent_s
         self._runs: OrderedDict[UUID, _Run] = OrderedDict()
 
