@@ -96,6 +96,25 @@ def test_what_is_stale_or_changed_or_by_another_is_not_believed(
             verified(headers, body, secrets)
 
 
+STRANGERS: dict[str, dict[str, str]] = {
+    "no headers": {},
+    **{f"no {name}": {key: value for key, value in signed().items() if key != name} for name in signed()},
+    "a stamp of 400 digits": signed() | {TIMESTAMP_HEADER: "9" * 400},
+    "a stamp of 5000 digits": signed() | {TIMESTAMP_HEADER: "9" * 5000},
+    "a signature that is no ASCII": signed() | {SIGNATURE_HEADER: "v1,\u00e9 \u00e9"},
+}
+
+
+@LANGUAGES
+@pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
+def test_whatever_a_stranger_sends_it_is_the_one_refusal_and_no_fault(
+    language: Callable[[Path], Verified], headers: dict[str, str], tmp_path: Path
+) -> None:
+    """A header that was missing was a KeyError, and so the stranger's request a 500."""
+    with pytest.raises(ValueError, match=r"clock|nobody"):
+        language(tmp_path)(headers, BODY, [SECRET])
+
+
 DESKTOP = """
 import { typingStream } from "./desk.mjs";
 const sockets = [], timers = [], asked = [];
