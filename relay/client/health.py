@@ -81,7 +81,10 @@ class Health:
         if not self._said:
             return None
         self._said = ""
-        return Line(logging.INFO, f"the relay takes events again, after {(now - self._since) / 1000:.0f} s")
+        # As loud as its beginning was: Python's logging, not set up, shows no INFO, and the outage would seem to go on.
+        return Line(
+            logging.WARNING, f"the relay takes events again, after {(now - self._since) / 1000:.0f} s"
+        )
 
     def _away(self, trouble: Trouble, *, began: Ms, now: Ms, jitter: float) -> Line | None:
         if began >= self._failed_at:

@@ -63,7 +63,7 @@ def test_a_failure_that_the_next_try_heals_is_not_said() -> None:
 
 def test_a_first_failure_is_said_if_it_asks_for_more_than_a_second() -> None:
     assert lines(failing(1), TAKEN) == [None, None]
-    assert lines(failing(1.5), failing(1.5), TAKEN) == [logging.WARNING, None, logging.INFO]
+    assert lines(failing(1.5), failing(1.5), TAKEN) == [logging.WARNING, None, logging.WARNING]
 
 
 def test_a_failure_is_said_with_its_status_and_for_how_long_it_holds() -> None:
@@ -99,7 +99,7 @@ def test_an_outage_is_said_once_and_its_end_once() -> None:
         None,
         logging.WARNING,
         None,
-        logging.INFO,
+        logging.WARNING,
         None,
     ]
 
@@ -109,7 +109,7 @@ def test_a_refusal_is_said_at_once_and_another_one_too() -> None:
         logging.ERROR,
         None,
         logging.ERROR,
-        logging.INFO,
+        logging.WARNING,
     ]
 
 
