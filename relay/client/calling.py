@@ -11,16 +11,15 @@ it, for `patience_s` at most. aiohttp is loaded with the first use and not with 
 import asyncio
 import logging
 import random
-import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from ssl import SSLContext
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from relay import wire
 from relay.client.activity import Told, activity_event, is_ending
+from relay.client.address import wrong_with_key, wrong_with_url
 from relay.client.answers import Answer, away
 from relay.client.engine import CLOSE_S, CLOSED, Engine, started
 from relay.client.frames import Said
@@ -37,11 +36,6 @@ log = logging.getLogger("relay.client")
 
 MOST_EVENTS = 500
 """What a relay takes in one request by its default."""
-
-MOST_LABEL = 63
-"""Of a host's name between two dots (RFC 1035 section 2.3.4)."""
-
-_KEY = re.compile(r"[!-~]*")
 
 
 class RelayClient:
@@ -70,12 +64,10 @@ class RelayClient:
         patience_s: float = 5.0,
         ssl: SSLContext | None = None,
     ) -> None:
-        if (wrong := _wrong_with(url)) is not None:
+        if (wrong := wrong_with_url(url)) is not None:
             raise ValueError(f"the relay's URL is wanted, like http://127.0.0.1:8080: {wrong}")
-        if key is not None and not _KEY.fullmatch(key):
-            raise ValueError(
-                "a key is printable and has no spaces or line breaks: strip what was read from a file"
-            )
+        if (wrong := wrong_with_key(key)) is not None:
+            raise ValueError(f"a key is wanted, or None where the relay has no sources: {wrong}")
         self.is_strict = strict
         self.counts = Counts()
         """What became of the events so far."""
@@ -271,25 +263,6 @@ class RelayClient:
         if traceparent is not None:
             stamped["traceparent"] = traceparent
         return stamped
-
-
-def _wrong_with(url: str) -> str | None:
-    """Why no request could be made of it, in words that have nothing of it: there may be a password in it."""
-    if any(char.isspace() or not char.isprintable() for char in url):
-        return "it has no spaces or line breaks; strip what was read from a file"
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - looking at it is the check
-    except ValueError:
-        return "its host or its port is none"
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return "it begins with http:// or https:// and a host"
-    if "@" in parts.netloc:
-        return "it has no user and no password; a key is an argument of its own"
-    if "?" in url or "#" in url:
-        return "it ends with its path, without ? or #"
-    labels = parts.hostname.removesuffix(".").split(".")
-    return None if all(0 < len(label) <= MOST_LABEL for label in labels) else "its host is none"
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

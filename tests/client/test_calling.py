@@ -577,6 +577,7 @@ def test_a_url_that_is_none_is_refused_at_once_and_not_repeated(url: str) -> Non
     [
         "http://127.0.0.1:8080/",
         "https://relay.example./behind/a/proxy",
+        "https://relay.example/docs/v1/",
         "http://[::1]:9",
         "http://[fe80::1%25lo]:9",
         "http://b\u00fccher.example",
@@ -587,10 +588,42 @@ def test_a_url_that_is_one_is_taken(url: str) -> None:
     assert not RelayClient(url).is_strict
 
 
-@pytest.mark.parametrize("key", ["trk_aaaaaaaa_secret\n", "trk_aaaaaaaa secret"], ids=["line", "space"])
-def test_a_key_as_it_stands_in_a_file_with_its_line_break_is_refused_at_once(key: str) -> None:
-    with pytest.raises(ValueError, match="a key"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://canary:8080/v1",
+        "http://canary:8080/v1/",
+        "http://canary:8080/v1/events",
+        "http://canary:8080/v1/stream",
+        "http://canary:8080/docs",
+        "http://canary:8080/openapi.json",
+        "https://canary/behind/a/proxy/v1/events",
+    ],
+)
+def test_a_url_of_what_a_relay_serves_is_not_where_it_is(url: str) -> None:
+    """It was taken, and every event was refused with 404."""
+    with pytest.raises(ValueError, match=r"ends before /v1 or /docs") as refused:
+        RelayClient(url)
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("trk_aaaaaaaa_canary\n", "no spaces or line breaks; strip"),
+        ("trk_aaaaaaaa canary", "no spaces or line breaks; strip"),
+        ("trk_canary\u2026", "printable ASCII"),
+        ("trk_canary\x00", "printable ASCII"),
+    ],
+    ids=["line", "space", "as documentation shortens it", "control"],
+)
+def test_a_key_that_can_be_none_is_refused_at_once_in_words_that_fit(key: str, why: str) -> None:
+    """One pasted from documentation was told of spaces and line breaks that it had not."""
+    with pytest.raises(
+        ValueError, match=f"a key is wanted, or None where the relay has no sources: .*{why}"
+    ) as refused:
         RelayClient("http://127.0.0.1:8080", key)
+    assert "canary" not in str(refused.value)
 
 
 async def test_an_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
