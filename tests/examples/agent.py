@@ -3,7 +3,7 @@
     python tests/examples/agent.py http://127.0.0.1:8080 5f0c2f9e-8a52-4d7e-9d3a-0123456789ab guest-17
 
 It hears one message and answers it on the terminal; with the SDK's `CloudAdapter` in the place of `Terminal` it does so
-on Teams or Direct Line, and `use(RelayMiddleware(…))` stays as it is. Needs `pip install 'typing-relay[agents]'`.
+on Teams or Direct Line, and `use(RelayMiddleware(…))` stays as it is. Needs `pip install '.[agents]'`.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from microsoft_agents.activity import (
     Activity,
     ActivityTypes,
     ChannelAccount,
+    ChannelId,
     ConversationAccount,
     ConversationReference,
     ResourceResponse,
@@ -53,7 +54,7 @@ async def main(url: str, session_id: str, guest_id: str) -> None:
         heard = Activity(
             type=ActivityTypes.message,
             text="?",
-            channel_id="terminal",
+            channel_id=ChannelId("terminal"),
             service_url="http://127.0.0.1/",
             conversation=ConversationAccount(id=session_id),
             from_property=ChannelAccount(id=guest_id),

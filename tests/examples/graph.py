@@ -2,7 +2,7 @@
 
     python tests/examples/graph.py http://127.0.0.1:8080 5f0c2f9e-8a52-4d7e-9d3a-0123456789ab guest-17 12
 
-The last figure is how many seconds it thinks. Needs `pip install 'typing-relay[langchain]' langgraph`.
+The last figure is how many seconds it thinks. Needs `pip install '.[langchain]' langgraph`.
 """
 
 import asyncio

@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -174,6 +175,24 @@ async def test_an_example_that_is_told_too_little_says_what_it_wants(
     async with program(tmp_path, {}, str(ROOT / "tests" / "examples" / example), *arguments) as told:
         assert await told.says(f"usage: python tests/examples/{example} URL")
         assert len(told.err) == 1
+
+
+@needs("microsoft_agents")
+def test_the_examples_have_types_for_whoever_checks_them_by_other_settings_than_ours() -> None:
+    """Escaped because our settings have pydantic's plugin, and with it a text is a ChannelId."""
+    names = ("agent.py", "bot.py", "fulfilment.py", "receiver.py")  # a graph's take half a minute
+    strict = ("--strict", "--config-file=", f"--cache-dir={os.devnull}")
+    examples = [str(ROOT / "tests" / "examples" / name) for name in names]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *strict, *examples],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.long
