@@ -99,8 +99,11 @@ def verify(
     `headers` in any case, as text or bytes; `body` in either format. `secrets` are `whsec_` ones, during a rotation the old and the
     new, or `whpk_` public keys (extra `ed25519`). `now` is in milliseconds since 1970; this machine's clock if None.
 
-    Raises VerificationFailed whatever else arrives, and ValueError where a secret of yours cannot be used.
+    Raises VerificationFailed whatever else arrives, ValueError where a secret of yours cannot be used, and TypeError for
+    a body that is not bytes any more.
     """
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(f"the raw body's bytes are wanted, as they came, and this is {type(body).__name__}")
     matchers = [_matcher(secret) for secret in _listed(secrets)]
     if not matchers:
         raise ValueError("no secret given: the one the relay signs with is wanted")

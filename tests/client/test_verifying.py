@@ -241,6 +241,24 @@ def test_a_secret_of_ones_own_that_cannot_be_used_is_no_refusal(
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("headers", [signed(), {}], ids=["signed", "by a stranger"])
+@pytest.mark.parametrize(
+    "body", [RECORDED.decode(), wire.loads(RECORDED), None], ids=["text", "parsed", "none"]
+)
+def test_a_body_that_is_not_bytes_is_told_what_is_wanted(
+    headers: dict[str, str], body: Any
+) -> None:  # Any: wrong on purpose
+    """It was `%b requires a bytes-like object`, and only once a callback was signed."""
+    with pytest.raises(TypeError, match="the raw body's bytes are wanted, as they came, and this is"):
+        verify(headers, body, [SECRET], now=NOW)
+
+
+def test_bytes_of_any_kind_are_a_body() -> None:
+    bodies: tuple[Any, ...] = (bytearray(RECORDED), memoryview(RECORDED))  # Any: beyond what is promised
+    for body in bodies:
+        assert verify(signed(), body, [SECRET], now=NOW).id == "msg_1"
+
+
 @pytest.mark.parametrize("told", [True, False, "17", 17.0, None, [17]])
 def test_what_is_no_whole_number_is_no_sequence(told: Any) -> None:  # Any: JSON
     body = wire.dumps({"type": "x", "timestamp": "2026-11-22T10:00:00Z", "data": {"sequence": told}})
