@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SIGNING_PREFIX = "whsk_"
 PUBLIC_PREFIX = "whpk_"
-INSTALL = "pip install 'typing-relay[ed25519]'"
+INSTALL = "pip install cryptography"
 
 _VERSION = "v1a,"
 _SEED_BYTES = 32

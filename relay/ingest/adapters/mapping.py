@@ -134,7 +134,7 @@ def _jmespath() -> Any:
         import jmespath  # noqa: PLC0415 - an extra, wanted only where a mapping is configured
         import jmespath.functions  # noqa: PLC0415
     except ImportError:
-        raise ValueError("the package jmespath is wanted: pip install 'typing-relay[adapters]'") from None
+        raise ValueError("the package jmespath is wanted: pip install jmespath") from None
     return jmespath
 
 
