@@ -15,6 +15,7 @@ from relay.errors import Rejected, RelayError, Unavailable
 
 MOST_WORDS = 300
 NO_ANSWER = 0
+CLOSED = "this client is closed"
 
 
 class Fault(Enum):

@@ -20,13 +20,13 @@ from typing import Any, Self
 from relay import wire
 from relay.client.activity import Told, activity_event, is_ending
 from relay.client.address import wrong_with_key, wrong_with_url
-from relay.client.answers import Answer, away
-from relay.client.engine import CLOSE_S, CLOSED, Engine, started
+from relay.client.answers import CLOSED, Answer, away
+from relay.client.engine import Engine, started
 from relay.client.frames import Said
 from relay.client.runs import ENDING_FRESH_MS, Run, Whose
 from relay.client.sending import FRESH_MS, Sender
 from relay.client.settling import Counts
-from relay.client.streaming import Stream
+from relay.client.streaming import CLOSE_S, Stream
 from relay.client.thinking import AsyncThinking
 from relay.client.tracing import current_traceparent, usable
 from relay.core.moments import Ms

@@ -10,8 +10,7 @@ import aiohttp
 from aiohttp import hdrs
 
 import relay
-from relay.client.answers import Answer, answer_of, away, refusal, unopened
-from relay.client.engine import CLOSED
+from relay.client.answers import CLOSED, Answer, answer_of, away, refusal, unopened
 from relay.core.moments import UnixMs
 
 MOST_ANSWER_BYTES = 64 * 1024

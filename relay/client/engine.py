@@ -8,16 +8,13 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
-from relay.client.answers import Answer, away
+from relay.client.answers import CLOSED, Answer, away
 from relay.client.sending import Sender
 from relay.client.settling import Counts
-from relay.client.streaming import Socket, Stream
+from relay.client.streaming import CLOSE_S, Socket, Stream
 
 if TYPE_CHECKING:
     from relay.client.connection import Connection
-
-CLOSE_S = 2.0
-CLOSED = "this client is closed"
 
 
 class Engine(NamedTuple):

@@ -14,10 +14,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
-from relay.client.answers import Answer, away
+from relay.client.answers import CLOSED, Answer, away
 from relay.client.calling import RelayClient
-from relay.client.engine import CLOSE_S, CLOSED, load
+from relay.client.engine import load
 from relay.client.settling import Counts
+from relay.client.streaming import CLOSE_S
 
 log = logging.getLogger("relay.client")
 
