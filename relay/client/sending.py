@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from relay import wire
 from relay.client.activity import Told, actor_id, is_ending
-from relay.client.answers import Answer, Fault, Trouble, away
+from relay.client.answers import CLOSED, Answer, Fault, Trouble, away
 from relay.client.health import EARLY_MS, SAID_AT, Health, Line
 from relay.client.runs import ENDING_FRESH_MS, Ending, Known, Run, Runs, Whose
 from relay.client.settling import Counts, Settling, tell
@@ -82,14 +82,14 @@ class Sender:
             return self._unwritable(len(events))
         letter.is_alone, letter.expires_at = True, self._now() + within_s * 1000
         if (silence := self._health.silence(self._now(), until=letter.expires_at)) is not None:
-            self.counts.dropped += len(events)
-            return Answer(trouble=silence)
+            return self._lost(letter, Answer(trouble=silence))
         answered = self._answered(letter)
         self._put(letter)
         try:
             return await self._within(answered, within_s)
         finally:
-            self.counts.dropped += len(events) * self._waiting.drop(letter)
+            if self._waiting.drop(letter):
+                self._lost(letter, away("nobody waits for its answer any more"))
 
     async def heard(self, run: Run, *, within_s: float) -> Answer:
         """What the relay answers to what is to be said of `run` now."""
@@ -98,9 +98,8 @@ class Sender:
         now = self._now()
         if (silence := self._health.silence(now, until=now + within_s * 1000)) is not None:
             return Answer(trouble=silence)
-        if self._runs.wake(
-            run
-        ):  # it was refused, and rests: whoever asks wants to know what the relay says now
+        # Refused, it rests: whoever asks wants to know what the relay says now.
+        if self._runs.wake(run):
             self._waiting.mark(run)
             self._pump_soon()
         return await self._within(self._answered(run), within_s)
@@ -174,7 +173,7 @@ class Sender:
             if handle is not None:
                 handle.cancel()
         for entry in self._waiting.emptied():
-            self._settling.lose(entry, away("this client is closed"))
+            self._settling.lose(entry, away(CLOSED))
         for task in self._tasks:
             task.cancel()
 
@@ -193,7 +192,7 @@ class Sender:
 
     def _put(self, letter: Letter) -> None:
         if self._is_closed:
-            self._settling.lose(letter, away("this client is closed"))
+            self._settling.lose(letter, away(CLOSED))
             return
         crowded_out = self._waiting.put(letter)
         if crowded_out is not None:
@@ -202,6 +201,11 @@ class Sender:
                 log.warning("more than %d events wait for the relay: the oldest are dropped", MOST_WAITING)
             self._is_crowded = True
         self._pump_soon()
+
+    def _lost(self, letter: Letter, answer: Answer) -> Answer:
+        self._settling.lose(letter, answer)
+        self._pump_soon()  # what it was to end goes on
+        return answer
 
     def _pump_soon(self) -> None:
         """With the loop's next turn: what one turn says goes out together."""

@@ -10,7 +10,7 @@ from aiohttp import web
 from relay.client import RelayClient
 from relay.errors import Rejected, Unavailable
 from tests.client.beside import GUEST, KEY, SESSION, beside, relay_beside
-from tests.client.standing import Answering, problem, standing, taken
+from tests.client.standing import Answering, Standing, problem, standing, taken
 
 pytestmark = pytest.mark.looptime
 
@@ -319,6 +319,44 @@ async def test_a_message_that_was_never_taken_ends_nothing() -> None:
         assert not (await client.send(unwritable)).is_taken
         await asyncio.sleep(5)
     assert relay.kinds() == ["thinking", "heartbeat", "thinking_done"]
+
+
+async def test_a_message_that_was_not_sent_as_the_relay_asked_to_be_left_alone_ends_nothing() -> None:
+    """Escaped because only messages that had left were looked at: the run fell silent for the rest of the work."""
+
+    async def answered(events: list[dict[str, object]]) -> web.Response:
+        return problem(503, Retry_After="8") if events[0]["sessionId"] == "other" else taken(len(events))
+
+    async with standing(answered) as relay, RelayClient(relay.url) as client, client.thinking("s1"):
+        await asyncio.sleep(1)
+        client.say({"sessionId": "other", "type": "keystroke"})
+        await asyncio.sleep(0.1)
+        assert not (await client.send({"sessionId": "s1", "type": "message_sent"})).is_taken
+        await asyncio.sleep(12)
+        assert client.counts.dropped == 2
+    assert_went_on_until_its_end(relay)
+
+
+def assert_went_on_until_its_end(relay: Standing) -> None:
+    of_it = [event["type"] for events in relay.requests for event in events if event["sessionId"] == "s1"]
+    assert of_it[0] == "thinking"
+    assert set(of_it[1:-1]) - {"thinking", "heartbeat"} == set() != set(of_it[1:-1])
+    assert of_it[-1] == "thinking_done"
+
+
+async def test_a_message_whose_sender_gave_up_before_it_left_ends_nothing() -> None:
+    async def answered(events: list[dict[str, object]]) -> web.Response:
+        return problem(503, Retry_After="3") if events[0]["sessionId"] == "other" else taken(len(events))
+
+    async with standing(answered) as relay, RelayClient(relay.url) as client, client.thinking("s1"):
+        await asyncio.sleep(1)
+        client.say({"sessionId": "other", "type": "keystroke"})
+        await asyncio.sleep(0.1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await client.send({"sessionId": "s1", "type": "message_sent"})
+        await asyncio.sleep(6)
+    assert_went_on_until_its_end(relay)
 
 
 async def test_of_uses_that_overlap_the_last_one_says_how_it_ends() -> None:
