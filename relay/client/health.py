@@ -55,18 +55,18 @@ class Health:
         """`began` is when the request left; of those that were on their way together one failure counts."""
         trouble = answer.trouble
         if trouble is None:
-            return self._well(now)
+            return self._well(began, now)
         match trouble.fault:
             case Fault.AWAY:
                 return self._away(trouble, began=began, now=now, jitter=jitter)
             case Fault.REFUSED:
-                return self._refused(trouble, now)
+                return self._refused(trouble, began=began, now=now)
             case Fault.CROWDED:
-                return self._well(now) or self._once(
+                return self._well(began, now) or self._once(
                     f"the relay has no room for more sessions: {trouble.words}"
                 )
             case Fault.UNUSABLE:
-                return self._well(now) or self._unusable(trouble)
+                return self._well(began, now) or self._unusable(trouble)
 
     def silence(self, now: Ms, *, until: Ms) -> Trouble | None:
         """Why nothing may be tried before `until`: the last failure, for as long as it holds yet. None if something may."""
@@ -76,7 +76,9 @@ class Health:
         words = f"{self.away.words} (this was not sent: nothing will be for {wait_s:.0f} s)"
         return replace(self.away, words=words, retry_after_s=wait_s)
 
-    def _well(self, now: Ms) -> Line | None:
+    def _well(self, began: Ms, now: Ms) -> Line | None:
+        if began < self._failed_at:
+            return None  # it was taken before the failure, whose wait holds
         self.fails, self.may_try_at, self.away = 0, now, None
         if not self._said:
             return None
@@ -87,7 +89,7 @@ class Health:
         )
 
     def _away(self, trouble: Trouble, *, began: Ms, now: Ms, jitter: float) -> Line | None:
-        if began >= self._failed_at:
+        if began >= self._failed_at or not self.fails:  # or of one that another, which left later, has healed
             self.fails += 1
             self._failed_at = now
         self.away = trouble
@@ -99,7 +101,9 @@ class Health:
         words = f"the relay takes nothing{_how(trouble.status, asked_ms)}: {trouble.words}"
         return self._changed("away", now, logging.WARNING, words)
 
-    def _refused(self, trouble: Trouble, now: Ms) -> Line | None:
+    def _refused(self, trouble: Trouble, *, began: Ms, now: Ms) -> Line | None:
+        if began >= self._failed_at:
+            self.away = None  # there was an answer since, and this is no longer why nothing is taken
         words = f"the relay refuses with {trouble.status}, and will until it is put right: {trouble.words}"
         return self._changed(f"refused {trouble.status}", now, logging.ERROR, words)
 

@@ -155,7 +155,7 @@ class Stream:
                 self._way = OnTheirWay()
                 self.counts.dropped += self._buffer.put_back(lost)
             if self._now() - began >= STEADY_MS:
-                self._judge(Answer(), began)
+                self._judge(Answer(), self._now())
             else:  # one that acknowledges a little and closes is asked ever more rarely, too
                 self._health.fails = fails
             if not (self._is_over() or is_too_big):

@@ -274,6 +274,24 @@ async def test_a_429_is_said_once_with_its_words_and_its_wait_and_so_is_its_end(
         assert ["takes events again" in record.getMessage() for record in caplog.records] == [False, True]
 
 
+async def test_what_left_before_a_429_and_is_taken_after_it_shortens_no_wait() -> None:
+    async def answered(events: list[dict[str, Any]]) -> web.Response:
+        if len(relay.requests) == 2:
+            await asyncio.sleep(0.1)
+            return taken(len(events))
+        await asyncio.sleep(0.05)
+        return problem(429, Retry_After="3")
+
+    async with standing(answered) as relay, RelayClient(relay.url) as client:
+        for session_id in ("s1", "s2"):
+            client.say({"sessionId": session_id, "type": "message_sent"})
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(2.9)
+        assert len(relay.at) == 2
+        await asyncio.sleep(1)
+        assert relay.at[2] - relay.at[0] >= 3
+
+
 async def test_what_is_not_sent_is_answered_with_the_refusal_that_forbids_it_and_counted() -> None:
     async def answered(_events: list[dict[str, Any]]) -> web.Response:
         return problem(429, Retry_After="30")

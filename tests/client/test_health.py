@@ -57,6 +57,35 @@ def test_requests_that_fail_together_are_one_failure() -> None:
     assert (health.fails, health.may_try_at) == (1, 150)
 
 
+def test_a_wait_is_not_over_when_what_left_before_it_is_taken() -> None:
+    """Escaped because what was on its way together was only ever told to fail together."""
+    health = Health()
+    health.judge(failing(3), began=0, now=50, jitter=0)
+    for answer in (TAKEN, unusable("guestId"), refused()):
+        health.judge(answer, began=10, now=100, jitter=0)
+        assert (health.fails, health.may_try_at) == (1, 3050)
+        assert health.away is not None
+    health.judge(TAKEN, began=3050, now=3100, jitter=0)
+    assert (health.fails, health.may_try_at, health.away) == (0, 3100, None)
+
+
+def test_what_left_before_a_failure_that_is_healed_and_fails_later_is_a_first_failure() -> None:
+    """It waited five seconds, as after many."""
+    health = Health()
+    health.judge(failing(), began=10, now=20, jitter=0)
+    health.judge(TAKEN, began=70, now=80, jitter=0)
+    health.judge(failing(), began=0, now=2000, jitter=0)
+    assert (health.fails, health.may_try_at) == (1, 2050)
+
+
+def test_a_refusal_is_the_answer_from_then_on_and_no_longer_the_failure_before_it() -> None:
+    """What hung afterwards was told with the words of a 503 that was long over."""
+    health = Health()
+    health.judge(away("stopping", status=503), began=0, now=10, jitter=0)
+    health.judge(refused(), began=60, now=70, jitter=0)
+    assert health.away is None
+
+
 def test_a_failure_that_the_next_try_heals_is_not_said() -> None:
     assert lines(failing(), TAKEN, failing(), TAKEN) == [None] * 4
 
