@@ -21,7 +21,7 @@ from relay import wire
 from relay.client.activity import Told, activity_event, is_ending
 from relay.client.address import wrong_with_key, wrong_with_url
 from relay.client.answers import CLOSED, Answer, away
-from relay.client.engine import Engine, started
+from relay.client.engine import Engine, running_loop, started
 from relay.client.frames import Said
 from relay.client.runs import ENDING_FRESH_MS, Run, Whose
 from relay.client.sending import FRESH_MS, Sender
@@ -168,7 +168,7 @@ class RelayClient:
         When the last stream that carried an actor closes, the relay takes it for gone; `leave_on_close=False` asks
         it not to (None: as its source is set). RuntimeError outside of any loop.
         """
-        if _running_loop() is None and (self._engine is None or self._engine.loop.is_closed()):
+        if running_loop() is None and (self._engine is None or self._engine.loop.is_closed()):
             raise RuntimeError("a stream belongs to a loop: call this inside one, or enter the client first")
         engine = self._here()
         query = "" if leave_on_close is None else f"?leaveOnClose={str(leave_on_close).lower()}"
@@ -190,22 +190,16 @@ class RelayClient:
         return self._engine
 
     def _soon(self, act: Callable[[Sender], None], *, may_start: bool = True) -> None:
-        running = _running_loop()
         engine = self._engine
         if engine is None or engine.loop.is_closed():
             if not may_start:
                 return
-            if running is None:
+            if running_loop() is None:
                 self._unbound()
                 return
             engine = self._here()
-        if engine.loop is running:
-            act(engine.sender)
-        else:
-            try:
-                engine.loop.call_soon_threadsafe(act, engine.sender)
-            except RuntimeError:  # it was closed in between
-                self.counts.dropped += 1
+        if not engine.handed.soon(partial(act, engine.sender)):
+            self.counts.dropped += 1
 
     def _unbound(self) -> None:
         self.counts.dropped += 1
@@ -263,10 +257,3 @@ class RelayClient:
         if traceparent is not None:
             stamped["traceparent"] = traceparent
         return stamped
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

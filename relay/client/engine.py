@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,10 +18,39 @@ if TYPE_CHECKING:
     from relay.client.connection import Connection
 
 
+class Handed:
+    """What is to be done on a loop, from any thread, in the order in which it is handed over.
+
+    Handed over on the loop itself it is done at once, behind what other threads have handed over before.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._acts: deque[Callable[[], None]] = deque()
+
+    def soon(self, act: Callable[[], None]) -> bool:
+        """False where the loop is closed, and nothing will be done."""
+        self._acts.append(act)
+        if self._loop is running_loop():
+            self.catch_up()
+            return True
+        try:
+            self._loop.call_soon_threadsafe(self.catch_up)
+        except RuntimeError:
+            return False
+        return True
+
+    def catch_up(self) -> None:
+        for _ in range(len(self._acts)):  # and no more: other threads may go on for ever
+            if self._acts:  # what is done may hand over more, as a handler of logs does
+                self._acts.popleft()()
+
+
 class Engine(NamedTuple):
     """Its sender, its streams and their connection."""
 
     loop: asyncio.AbstractEventLoop
+    handed: Handed
     sender: Sender
     streams: WeakSet[Stream]
     open_stream: Callable[[str], Awaitable[Socket | Answer]]
@@ -29,6 +59,7 @@ class Engine(NamedTuple):
     async def answer(self, work: Coroutine[Any, Any, Answer], *, within_s: float) -> Answer:
         """What `work` comes to on this loop, for whoever asks on any other too."""
         if self.loop is asyncio.get_running_loop():
+            self.handed.catch_up()
             return await work
         try:
             told = asyncio.run_coroutine_threadsafe(work, self.loop)
@@ -45,6 +76,7 @@ class Engine(NamedTuple):
 
     async def closed(self) -> None:
         """Ends open runs and sends what waits, for two seconds at most."""
+        self.handed.catch_up()
         try:
             closing = (stream.close() for stream in self.streams)
             await asyncio.gather(self.sender.close(within_s=CLOSE_S), *closing)
@@ -64,4 +96,11 @@ def started(url: str, key: str | None, *, timeout_s: float, ssl: SSLContext | No
     connection = load()(url, key, timeout_s=timeout_s, ssl=ssl, wall=lambda: time.time_ns() // 1_000_000)
     loop = asyncio.get_running_loop()
     sender = Sender(connection.post, loop=loop, jitter=random.random, counts=counts)
-    return Engine(loop, sender, WeakSet(), connection.open_stream, connection.close)
+    return Engine(loop, Handed(loop), sender, WeakSet(), connection.open_stream, connection.close)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

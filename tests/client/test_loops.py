@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,6 +55,36 @@ async def test_closed_on_another_loop_than_its_own_a_client_ends_what_is_open(
         assert (await client.send(EVENT)).is_taken
         await done_on(elsewhere, client.close())
         assert relay.kinds() == ["thinking", "keystroke", "thinking_done"]
+
+
+async def test_what_another_thread_began_a_moment_before_is_over_when_it_is_ended_here() -> None:
+    """Ended on the loop at once, it had not begun there yet, and stayed open."""
+    async with standing() as relay:
+        async with RelayClient(relay.url) as client:
+            use = client.thinking("s1", "g1")
+            on_another_thread(use.begin)
+            use.end()
+            assert (await client.send(EVENT)).is_taken
+        assert relay.kinds() == ["keystroke"]
+
+
+async def test_what_another_thread_said_is_said_before_what_is_said_sent_or_closed_here() -> None:
+    async with standing() as relay:
+        async with RelayClient(relay.url) as client:
+            on_another_thread(partial(client.say, EVENT | {"seq": 0}))
+            client.say(EVENT | {"seq": 1})
+            on_another_thread(partial(client.say, EVENT | {"seq": 2}))
+            await client.send(EVENT | {"seq": 3})
+            on_another_thread(partial(client.say, EVENT | {"seq": 4}))
+        assert [event["seq"] for events in relay.requests for event in events] == [0, 1, 2, 3, 4]
+        assert client.counts.dropped == 0
+
+
+def on_another_thread(act: Callable[[], None]) -> None:
+    """Done there before the loop has another turn."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
 
 
 async def test_what_is_asked_of_a_loop_that_has_ended_is_answered() -> None:
