@@ -16,6 +16,8 @@ from relay.client.streaming import CLOSE_S, Socket, Stream
 
 if TYPE_CHECKING:
     from relay.client.connection import Connection
+SLACK_S = 5.0
+"""Beyond the client's own deadlines, for a thread that gets no turn on a busy machine."""
 
 
 class Handed:
@@ -67,12 +69,11 @@ class Engine(NamedTuple):
             work.close()
             return away(CLOSED)
         try:
-            async with asyncio.timeout(
-                within_s
-            ):  # `work` has its own, which a loop that stands still does not keep
+            # `work` has a deadline of its own, which a loop that stands still does not keep.
+            async with asyncio.timeout(within_s + SLACK_S):
                 return await asyncio.wrap_future(told)
         except TimeoutError:
-            return away(f"no answer within {within_s:g} s: the loop of this client stands still")
+            return away(f"no answer within {within_s + SLACK_S:g} s: the loop of this client stands still")
 
     async def closed(self) -> None:
         """Ends open runs and sends what waits, for two seconds at most."""

@@ -16,16 +16,13 @@ from typing import Any, TypeVar
 
 from relay.client.answers import CLOSED, Answer, away
 from relay.client.calling import RelayClient
-from relay.client.engine import load
+from relay.client.engine import SLACK_S, load
 from relay.client.settling import Counts
 from relay.client.streaming import CLOSE_S
 
 log = logging.getLogger("relay.client")
 
 T = TypeVar("T")
-
-SLACK_S = 5.0
-"""Beyond the client's own deadlines, for a thread that gets no turn on a busy machine."""
 
 LEFT_S = 0.5
 """For what still runs on a thread whose client is closed: there is nothing left for it to wait for."""

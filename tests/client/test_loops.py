@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from relay.client import RelayClient
+from relay.client import RelayClient, engine
 from relay.client.engine import Engine
-from tests.client.standing import standing
+from tests.client.standing import standing, taken
 
 EVENT = {"sessionId": "s1", "guestId": "g1", "type": "keystroke"}
 
@@ -80,6 +81,35 @@ async def test_what_another_thread_said_is_said_before_what_is_said_sent_or_clos
         assert client.counts.dropped == 0
 
 
+async def test_on_another_loop_a_relay_that_hangs_is_told_as_that(
+    elsewhere: asyncio.AbstractEventLoop,
+) -> None:
+    """Both deadlines were the same, and the one of a loop that stands still came first."""
+
+    async def asks() -> None:
+        trouble = (await client.send(EVENT)).trouble
+        assert trouble is not None
+        assert trouble.words == "no answer within 0.2 s"
+
+    async def hung(_: list[dict[str, Any]]) -> web.Response:
+        await asyncio.sleep(2)
+        return taken()
+
+    async with standing(hung) as relay, RelayClient(relay.url, patience_s=0.2) as client:
+        await done_on(elsewhere, asks())
+
+
+async def test_on_another_loop_one_that_stands_still_is_told_as_that(
+    elsewhere: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SLACK_S", 0.1)
+    async with RelayClient("http://127.0.0.1:1", patience_s=0.1) as client:
+        asked = asyncio.run_coroutine_threadsafe(client.send(EVENT), elsewhere)
+        trouble = asked.result(5).trouble  # this loop stands still meanwhile
+    assert trouble is not None
+    assert trouble.words == "no answer within 0.2 s: the loop of this client stands still"
+
+
 def on_another_thread(act: Callable[[], None]) -> None:
     """Done there before the loop has another turn."""
     thread = threading.Thread(target=act)
@@ -92,11 +122,11 @@ async def test_what_is_asked_of_a_loop_that_has_ended_is_answered() -> None:
     async with standing() as relay:
         client = RelayClient(relay.url)
         other = asyncio.new_event_loop()
-        engine = await asyncio.to_thread(other.run_until_complete, engine_of(client))
+        its_engine = await asyncio.to_thread(other.run_until_complete, engine_of(client))
         await asyncio.to_thread(other.run_until_complete, client.close())
         other.close()
-        asked = engine.sender.ask([EVENT], within_s=1)
-        assert (await engine.answer(asked, within_s=1)).trouble is not None
+        asked = its_engine.sender.ask([EVENT], within_s=1)
+        assert (await its_engine.answer(asked, within_s=1)).trouble is not None
 
 
 async def engine_of(client: RelayClient) -> Engine:
