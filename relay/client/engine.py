@@ -92,12 +92,49 @@ def load() -> type["Connection"]:
     return Connection
 
 
+class Way:
+    """The way to the relay. Where there can be none, as where no file can be opened, that is an answer; the next try
+    asks for one again."""
+
+    def __init__(self, made: Callable[[], "Connection"]) -> None:
+        self._made = made
+        self._connection: Connection | None = None
+        self._is_closed = False
+        self._here()  # loads aiohttp before there is any work to be in the way of
+
+    async def post(self, body: bytes) -> tuple[Answer, bool]:
+        here = self._here()
+        return (here, False) if isinstance(here, Answer) else await here.post(body)
+
+    async def open_stream(self, query: str) -> Socket | Answer:
+        here = self._here()
+        return here if isinstance(here, Answer) else await here.open_stream(query)
+
+    async def close(self) -> None:
+        self._is_closed = True
+        if self._connection is not None:
+            await self._connection.close()
+
+    def _here(self) -> "Connection | Answer":
+        if self._connection is None and self._is_closed:
+            return away(CLOSED)
+        try:
+            self._connection = self._connection or self._made()
+        except (ImportError, OSError) as why:
+            return away(f"no connection can be made ({type(why).__name__})")
+        return self._connection
+
+
 def started(url: str, key: str | None, *, timeout_s: float, ssl: SSLContext | None, counts: Counts) -> Engine:
     """An engine on the running loop."""
-    connection = load()(url, key, timeout_s=timeout_s, ssl=ssl, wall=lambda: time.time_ns() // 1_000_000)
+
+    def made() -> "Connection":
+        return load()(url, key, timeout_s=timeout_s, ssl=ssl, wall=lambda: time.time_ns() // 1_000_000)
+
+    way = Way(made)
     loop = asyncio.get_running_loop()
-    sender = Sender(connection.post, loop=loop, jitter=random.random, counts=counts)
-    return Engine(loop, Handed(loop), sender, WeakSet(), connection.open_stream, connection.close)
+    sender = Sender(way.post, loop=loop, jitter=random.random, counts=counts)
+    return Engine(loop, Handed(loop), sender, WeakSet(), way.open_stream, way.close)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

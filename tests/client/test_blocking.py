@@ -419,6 +419,32 @@ def test_without_a_thread_a_strict_one_says_so(relay: Relay, no_thread: Callable
     client.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no such limit")
+def test_without_a_file_to_open_the_asynchronous_client_raises_nothing_and_then_goes_on(relay: Relay) -> None:
+    """Its first use loads aiohttp, and raised whatever came of that."""
+    code = (
+        "import asyncio, os, resource\n"
+        "from relay.client import RelayClient\n"
+        "async def main():\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "    files = []\n"
+        "    try:\n"
+        "        while True: files.append(os.open('/dev/null', os.O_RDONLY))\n"
+        "    except OSError: pass\n"
+        f"    client = RelayClient({relay.url!r}, patience_s=0.2)\n"
+        f"    client.say({EVENT!r})\n"
+        "    client.thinking('s2').begin()\n"
+        f"    print('no connection can be made' in (await client.send({EVENT!r})).trouble.words)\n"
+        "    for file in files: os.close(file)\n"
+        "    await asyncio.sleep(1)\n"
+        f"    print((await client.send({EVENT!r})).is_taken)\n"
+        "    await client.close()\n"
+        "asyncio.run(main())"
+    )
+    assert printed(code) == ["True", "True"]
+    assert sorted(relay.kinds()) == ["keystroke", "keystroke", "thinking", "thinking_done"]
+
+
 def test_what_is_asked_for_on_the_clients_own_thread_holds_it_up_for_nobody(relay: Relay) -> None:
     """A handler that passes the log on is called there, by the client itself."""
 
