@@ -12,6 +12,7 @@ from aiohttp import hdrs
 import relay
 from relay.client.answers import CLOSED, Answer, answer_of, away, refusal, unopened
 from relay.core.moments import UnixMs
+from relay.names import Names
 
 MOST_ANSWER_BYTES = 64 * 1024
 EVENTS = "/v1/events"
@@ -51,7 +52,11 @@ class Connection:
         self._session = aiohttp.ClientSession(
             headers=headers,
             # No limit: those who use it have bounds of their own.
-            connector=aiohttp.TCPConnector(limit=0, ssl=ssl or True),
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                ssl=ssl or True,
+                resolver=Names(timeout_s=timeout_s),  # one that hangs keeps no bot from its end
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             trace_configs=[tracing],

@@ -2,7 +2,9 @@
 
 import asyncio
 import inspect
+import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator
 
@@ -43,12 +45,12 @@ async def test_a_url_of_which_no_request_can_be_made_is_answered_and_not_repeate
 async def test_a_program_that_ends_and_resolves_no_name_any_more_hears_no_exception(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Escaped because only what a connection raises was foreseen, not the executor in which names are looked up."""
+    """Escaped because only what a connection raises was foreseen, not what looks up its names."""
 
-    async def refuses(*_: object, **__: object) -> None:
-        raise RuntimeError("cannot schedule new futures after shutdown")
+    def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError("cannot look up any more")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", refuses)
+    monkeypatch.setattr(socket, "getaddrinfo", refuses)
     it = connection("http://localhost:1")
     async for answer in answers(it):
         assert answer.trouble is not None
@@ -57,6 +59,28 @@ async def test_a_program_that_ends_and_resolves_no_name_any_more_hears_no_except
     async with RelayClient("http://localhost:1", patience_s=0.2) as client:
         assert not (await client.send(EVENT)).is_taken
     assert "Traceback" not in caplog.text
+
+
+def test_a_name_that_is_looked_up_for_ever_keeps_no_program_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was looked up in the loop's executor, whose end `asyncio.run` waits for."""
+
+    def hangs(*_: object, **__: object) -> None:
+        is_over.wait(20)
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    async def program() -> None:
+        async with RelayClient("http://relay.example") as client:
+            client.say(EVENT)
+            await asyncio.sleep(0.1)
+
+    is_over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    began = time.monotonic()
+    asyncio.run(program())
+    assert time.monotonic() - began < 10
+    is_over.set()
 
 
 async def test_a_closed_connection_says_that_it_is() -> None:
