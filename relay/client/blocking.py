@@ -70,7 +70,7 @@ class BlockingThinking:
             self.end()
             return
         (life, thinking), self._use = self._use, None
-        told = life.result(thinking.__aexit__(kind, why, trace))
+        told = life.result(thinking.__aexit__(kind, why, trace), is_end=True)
         if why is None:
             check(told)
 
@@ -115,7 +115,7 @@ class BlockingStream:
     def __exit__(self, *_: object) -> None:
         if self._open is not None:
             (life, stream), self._open = self._open, None
-            life.result(stream.close())
+            life.result(stream.close(), is_end=True)
 
 
 class BlockingRelayClient:

@@ -24,6 +24,8 @@ log = logging.getLogger("relay.client")
 
 T = TypeVar("T")
 
+OWN_THREAD = "a client's own thread cannot wait for an answer"
+
 LEFT_S = 0.5
 """For what still runs on a thread whose client is closed: there is nothing left for it to wait for."""
 
@@ -40,6 +42,7 @@ class Life:
         self.why = CLOSED
         self._patience_s = patience_s
         self._process = os.getpid()
+        self._thread = threading.Thread(target=self._run, name="relay client", daemon=True)
         # Re-entered by a signal handler, or by a generator that is collected in the middle of a hand-over.
         self._lock = threading.RLock()
         try:
@@ -51,7 +54,6 @@ class Life:
         load()  # not on the thread: in a process that is forked meanwhile it would be half loaded for ever
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="relay client", daemon=True)
         self.is_over = False
         try:
             self._thread.start()
@@ -79,15 +81,20 @@ class Life:
         self.client.counts.dropped += 0 if is_handed else events
         return is_handed
 
-    def result(self, work: Coroutine[Any, Any, T], *, events: int = 0, patiences: int = 1) -> T | Answer:
-        """What `work` comes to on the thread; if it comes to nothing there, why, and if it is over as `soon` does."""
+    def result(
+        self, work: Coroutine[Any, Any, T], *, events: int = 0, patiences: int = 1, is_end: bool = False
+    ) -> T | Answer:
+        """What `work` comes to on the thread; if it comes to nothing there, why, and if it is over as `soon` does.
+
+        On the thread itself it is not done, as nobody could wait for it there; an end is, and not waited for.
+        """
+        if self._is_here() and not is_end:
+            return self._undone(work, events, f"{OWN_THREAD}: this was not sent")
         future = self._handed(lambda: asyncio.run_coroutine_threadsafe(work, self._loop))
         if future is None:
-            self.client.counts.dropped += events
-            work.close()
-            return away(self.why)
+            return self._undone(work, events, self.why)
         if self._is_here():
-            return away("a client's own thread cannot wait for what is done there")
+            return away(OWN_THREAD)
         within_s = self._patience_s * patiences + SLACK_S
         try:
             return future.result(within_s)
@@ -97,6 +104,11 @@ class Life:
             return away(CLOSED)
         finally:
             future.cancel()
+
+    def _undone(self, work: Coroutine[Any, Any, object], events: int, why: str) -> Answer:
+        self.client.counts.dropped += events
+        work.close()
+        return away(why)
 
     def end(self) -> None:
         """Closes the client and ends the thread; whoever still waits is answered."""

@@ -460,8 +460,25 @@ def test_what_is_asked_for_on_the_clients_own_thread_holds_it_up_for_nobody(rela
         with BlockingRelayClient(relay.url) as client:
             began = time.monotonic()
             assert client.send(EVENT).trouble is not None
-            until(lambda: client.counts.refused == 2)
             assert time.monotonic() - began < 5
+            assert (client.counts.refused, client.counts.dropped) == (1, 1)
     finally:
         log.removeHandler(passing)
     assert "own thread" in answers[0].trouble.words
+
+
+def test_what_the_clients_own_thread_is_told_was_not_done_is_not_done_but_ends_are(relay: Relay) -> None:
+    """It was sent all the same, and who believed the answer sent it again. A generator may be collected there."""
+    told: list[object] = []
+
+    def leave() -> None:
+        with pytest.raises(Unavailable, match="own thread"):
+            client.send({"sessionId": "s1", "type": "message_sent"})
+        work.__exit__(GeneratorExit, GeneratorExit(), None)
+        told.append(None)
+
+    with BlockingRelayClient(relay.url, strict=True) as client:
+        work = client.thinking("s1").__enter__()
+        client._started().soon(leave)
+        until(lambda: relay.kinds() == ["thinking", "thinking_done"])
+    assert told == [None]
