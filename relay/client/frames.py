@@ -51,12 +51,14 @@ class Buffer:
         return False
 
     def put_back(self, said: Sequence[Said]) -> int:
-        """To where it stood; how many there was no room for. Of frames that were refused one after the other the second
-        must not stand before the first: a message would arrive before the keystrokes it ends."""
-        room = max(0, self._most - len(self._said))
-        kept = said[len(said) - min(room, len(said)) :]
-        self._said = deque(sorted([*kept, *self._said], key=lambda one: one.place))
-        return len(said) - len(kept)
+        """To where it stood; how many there was no room for, as in `put` the oldest keystrokes first. Of frames that were
+        refused one after the other the second must not stand before the first: a message would arrive before the
+        keystrokes it ends."""
+        merged = sorted([*said, *self._said], key=lambda one: one.place)
+        too_many = max(0, len(merged) - self._most)
+        dropped = set(sorted(range(len(merged)), key=lambda n: not merged[n].is_keystroke)[:too_many])
+        self._said = deque(one for n, one in enumerate(merged) if n not in dropped)
+        return too_many
 
     def frame(self, now: Ms, *, most: int, most_bytes: int = FRAME_BYTES) -> tuple[list[Said], int]:
         """What goes into the next frame, and how many were too old for it. One event goes whatever its size."""

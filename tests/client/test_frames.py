@@ -44,6 +44,22 @@ def test_what_comes_back_stands_in_front_and_the_oldest_of_it_finds_no_room() ->
     assert it.frame(0, most=50)[0] == [key(1), key(2), key(3)]
 
 
+def test_what_comes_back_to_a_full_one_takes_the_place_of_its_keystrokes_and_not_the_other_way_round() -> (
+    None
+):
+    """A message was dropped, and keystrokes that were said after it were kept."""
+    it = buffer(end(1), key(2), most=2)
+    (back, _) = it.frame(0, most=2)
+    for number in (3, 4):
+        it.put(key(number))
+    assert it.put_back(back) == 2
+    assert it.frame(0, most=50)[0] == [end(1), key(4)]
+    ends = buffer(end(5), most=1)
+    (back, _) = ends.frame(0, most=1)
+    ends.put(end(6))
+    assert (ends.put_back(back), ends.frame(0, most=50)[0]) == (1, [end(6)])
+
+
 def test_what_comes_back_in_two_parts_stands_in_the_order_in_which_it_was_said() -> None:
     """Escaped because tests refused one frame at a time, and two can be on their way."""
     it = buffer(*map(key, range(6)))
@@ -56,6 +72,14 @@ def test_one_that_is_to_be_alone_is_alone() -> None:
     alone = Said(b"x", 5000, is_keystroke=True, is_alone=True)
     it = buffer(key(0), alone, key(1))
     assert [it.frame(0, most=50)[0] for _ in range(3)] == [[key(0)], [alone], [key(1)]]
+
+
+def test_only_later_frames_speak_after_a_refused_one() -> None:
+    way = OnTheirWay()
+    for session in ("before", "refused", "after"):
+        way.sent([Said(b'{"sessionId":"%s"}' % session.encode(), 5000, is_keystroke=True)])
+    way.refused(2)
+    assert way.sessions_after(2) == ["after"]
 
 
 def test_a_sum_settles_whole_frames_and_a_refused_one_is_left_out_of_it() -> None:

@@ -303,6 +303,17 @@ async def test_a_relay_that_takes_only_small_frames_is_sent_small_ones() -> None
         assert (stream.counts.taken, stream.counts.dropped, stream.counts.refused) == (100, 0, 0)
 
 
+async def test_a_smaller_frame_does_not_wait_as_after_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """Each halving would double the wait, until what is said is late."""
+    async with door() as relay, RelayClient(relay.url) as client, client.stream() as stream:
+        relay.most_bytes = 256
+        for number in range(40):
+            stream.say(KEY | {"seq": number})
+        await asyncio.sleep(0.1)
+        assert relay.seqs() == list(range(40))
+    assert caplog.records == []
+
+
 async def test_an_event_too_large_by_itself_is_out_and_its_neighbours_arrive(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
