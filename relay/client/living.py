@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
@@ -25,6 +26,9 @@ log = logging.getLogger("relay.client")
 T = TypeVar("T")
 
 OWN_THREAD = "a client's own thread cannot wait for an answer"
+
+AGAIN_S = 1.0
+"""After a thread that could not be had. A try costs more than what it is tried for, and may say so on stderr."""
 
 LEFT_S = 0.5
 """For what still runs on a thread whose client is closed: there is nothing left for it to wait for."""
@@ -151,12 +155,13 @@ class Lives:
         self._patience_s = patience_s
         self._lock = threading.RLock()  # re-entered, as that of a life
         self._life: Life | None = None
+        self._may_begin_at_s = 0.0
         self._is_alone_said = False
 
     def current(self) -> Life:
         """The one that goes on, or else a new one."""
         with self._lock:
-            if self._life is None or self._life.is_over:
+            if self._life is None or (self._life.is_over and time.monotonic() >= self._may_begin_at_s):
                 self._life = self._begun()
             return self._life
 
@@ -164,10 +169,15 @@ class Lives:
         client = self._made()
         client.counts = self.counts
         life = Life(client, self._patience_s)
-        if life.is_over and not self._is_alone_said:
+        if life.is_over:
+            self._may_begin_at_s = time.monotonic() + AGAIN_S
+            self._alone(life)
+        return life
+
+    def _alone(self, life: Life) -> None:
+        if not self._is_alone_said:
             self._is_alone_said = True
             log.error("%s: what it is told is dropped; this is said once", life.why)
-        return life
 
     def end(self) -> None:
         if self._life is not None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -401,7 +402,7 @@ def test_without_a_thread_nothing_is_raised_and_what_is_told_is_counted(
         assert len([line for line in caplog.messages if "no thread can be had" in line]) == 1
         client.close()
         no_thread()
-        assert client.send(EVENT).is_taken
+        until(lambda: client.send(EVENT).is_taken)
     assert relay.kinds() == ["keystroke"]
 
 
@@ -414,9 +415,52 @@ def test_without_a_thread_a_strict_one_says_so(relay: Relay, no_thread: Callable
     with pytest.raises(Unavailable, match="no thread can be had"), client.stream():
         pytest.fail("the block was entered")
     no_thread()
+    until(lambda: is_taken(client))
     with client.thinking("s1"):
-        assert relay.kinds() == ["thinking"]
+        assert relay.kinds() == ["keystroke", "thinking"]
     client.close()
+
+
+def is_taken(client: BlockingRelayClient) -> bool:
+    with suppress(Unavailable):
+        return client.send(EVENT).is_taken
+    return False
+
+
+def test_a_thread_that_cannot_be_had_is_not_asked_for_with_every_event(
+    no_thread: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try may print what a destructor raises, and takes longer than an event may."""
+    starts = 0
+
+    def count(thread: threading.Thread) -> None:
+        nonlocal starts
+        starts += 1
+        usual(thread)
+
+    usual = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", count)
+    client = BlockingRelayClient("http://127.0.0.1:1")
+    for _ in range(100):
+        client.say(EVENT)
+    no_thread()
+    assert (starts, client.counts.dropped) == (1, 100)
+
+
+def test_a_handler_of_logs_may_say_something_of_a_thread_that_cannot_be_had() -> None:
+    """It is called in the middle of the start, and with the lock of that."""
+    code = (
+        "import logging, threading\n"
+        "from relay.client import BlockingRelayClient\n"
+        "class Passing(logging.Handler):\n"
+        f"    def emit(self, _): client.say({EVENT!r})\n"
+        "logging.getLogger('relay.client').addHandler(Passing())\n"
+        "threading.stack_size(1 << 46)\n"
+        "client = BlockingRelayClient('http://127.0.0.1:1')\n"
+        f"client.say({EVENT!r})\n"
+        "print(client.counts.dropped)"
+    )
+    assert printed(code) == ["2"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no such limit")

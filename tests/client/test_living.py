@@ -1,6 +1,7 @@
 """A life takes what it is handed until its close, and afterwards says that it does not."""
 
 import asyncio
+import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -62,3 +63,41 @@ def test_work_that_does_not_end_by_itself_does_not_outlive_it() -> None:
         assert begun.wait(5)
         it.end()
         assert waiting.result(5) == away("this client is closed")
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that interrupts")
+def test_what_its_asker_no_longer_waits_for_is_given_up() -> None:
+    given_up = threading.Event()
+
+    async def hung() -> Answer:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+        return Answer()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    it = life()
+    usual = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    with pytest.raises(KeyboardInterrupt):
+        it.result(hung(), patiences=100)
+    signal.signal(signal.SIGALRM, usual)
+    assert given_up.wait(5)
+    it.end()
+
+
+def test_it_may_be_ended_on_its_own_thread() -> None:
+    ended: list[bool] = []
+
+    def end() -> None:
+        it.end()
+        ended.append(True)
+
+    it = life()
+    it.soon(end)
+    it._thread.join(5)
+    assert ended == [True]
+    assert not it._thread.is_alive()
