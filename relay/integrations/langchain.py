@@ -12,7 +12,6 @@ in, and in any case with its silence.
 """
 
 import asyncio
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from relay.integrations.silences import Silences
 from relay.integrations.whose import Client, Finding, Place, Use
 
 MOST_RUNS = 10_000
@@ -27,6 +27,10 @@ MOST_RUNS = 10_000
 
 SILENT_S = 120.0
 """By its default a relay shows no thought for longer, so nothing is lost by the end of one of which nothing is heard."""
+
+
+AfterASilence = Callable[[Callable[[], None]], Callable[[], object]]
+"""What is to be done after one → what calls it off."""
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> Place | None:
@@ -59,6 +63,7 @@ class RelayCallback(BaseCallbackHandler):
         self._client = client
         self._whose = Finding(whose, where="a run's metadata")
         self._silent_s = silent_s
+        self._silences = Silences(silent_s)
         self._runs: OrderedDict[UUID, _Run] = OrderedDict()
 
     def _began(
@@ -85,7 +90,7 @@ class RelayCallback(BaseCallbackHandler):
     def _began_alone(self, *told: object, run_id: UUID, **more: Any) -> "_Run | None":  # Any: LangChain's
         run = self._began(*told, run_id=run_id, **more)
         if run is not None:
-            run.watch(self._silent_s, lambda: self._lost(run_id, run))
+            run.watch(self._after_a_silence, lambda: self._lost(run_id, run))
         return run
 
     def _began_in_its_task(self, *told: object, run_id: UUID, **more: Any) -> None:  # Any: LangChain's
@@ -106,6 +111,9 @@ class RelayCallback(BaseCallbackHandler):
     def _lost(self, run_id: UUID, run: "_Run") -> None:
         if self._runs.get(run_id) is run:
             self._ended(run_id=run_id)
+
+    def _after_a_silence(self, act: Callable[[], None]) -> Callable[[], object]:
+        return _on_the_loop(self._silent_s, act) or self._silences.later(act)
 
     # A root is mostly a chain, which a graph is too; a model, a tool or a retriever may be called by itself.
     on_chain_start = on_tool_start = _began
@@ -133,17 +141,17 @@ class _Run:
     def heard(self) -> None:
         self._was_heard = True
 
-    def watch(self, silent_s: float, lost: Callable[[], None]) -> None:
+    def watch(self, after_a_silence: AfterASilence, lost: Callable[[], None]) -> None:
         """Has `lost` called after a silence."""
 
         def look() -> None:
             if self._was_heard:
-                self.watch(silent_s, lost)
+                self.watch(after_a_silence, lost)
             else:
                 lost()
 
         self._was_heard = False
-        self._forget[:1] = [_later(silent_s, look)]
+        self._forget[:1] = [after_a_silence(look)]
 
     def watch_task(self, lost: Callable[[], None]) -> None:
         """Has `lost` called at the end of the task it is in."""
@@ -166,12 +174,9 @@ def _current_task() -> asyncio.Task[Any] | None:  # Any: whatever the bot's own 
         return None
 
 
-def _later(delay_s: float, act: Callable[[], None]) -> Callable[[], None]:
-    """Has it done on the running loop, or else on a thread of its own; call what it returns to call it off."""
+def _on_the_loop(delay_s: float, act: Callable[[], None]) -> Callable[[], object] | None:
+    """What calls it off; None where no loop runs on this thread."""
     try:
         return asyncio.get_running_loop().call_later(delay_s, act).cancel
     except RuntimeError:
-        timer = threading.Timer(delay_s, act)
-        timer.name, timer.daemon = "relay silence", True
-        timer.start()
-        return timer.cancel
+        return None

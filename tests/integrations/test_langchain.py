@@ -20,7 +20,7 @@ pytest.importorskip("langgraph.graph", reason="langgraph is not installed (extra
 from langchain_core.documents import Document
 from langchain_core.language_models import LLM, BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
@@ -348,3 +348,69 @@ async def test_a_synchronous_call_that_stops_its_loop_is_told_by_the_blocking_cl
 
     with BlockingRelayClient(relay.url) as client:
         assert graph_of(knows).invoke(QUESTION, config(client, session_id="s1"))["answer"] == "42"
+
+
+def test_synchronous_models_cost_one_thread_between_them() -> None:
+    """Each cost one, for as long as it ran."""
+    before = set(threading.enumerate())
+    callback = RelayCallback(NoClient(), silent_s=1)
+    runs = [UUID(int=number) for number in range(100)]
+    for run_id in runs:
+        callback.on_llm_start({}, ["?"], run_id=run_id, metadata={"session_id": str(run_id)})
+    assert [one.name for one in set(threading.enumerate()) - before] == ["relay silences"]
+    for run_id in runs:
+        callback.on_llm_end(LLMResult(generations=[]), run_id=run_id)
+
+
+class NoUse:
+    def begin(self) -> None: ...
+    def answered(self) -> None: ...
+    def end(self) -> None: ...
+
+
+class NoClient:
+    def thinking(self, _session_id: str, _guest_id: str | None = None) -> NoUse:
+        return NoUse()
+
+
+@pytest.mark.looptime
+async def test_a_retriever_is_at_work_as_long_as_the_models_it_asks_are() -> None:
+    class Asking(BaseRetriever):
+        # LangChain hands `run_manager` over where this signature, of all, has its name
+        def _get_relevant_documents(self, *_: Any, run_manager: Any) -> list[Document]:  # noqa: ARG002 # Any: as above
+            return []
+
+        async def _aget_relevant_documents(
+            self,
+            query: str,
+            *,
+            run_manager: Any,  # Any: as above
+        ) -> list[Document]:
+            for _ in range(4):
+                await Model(takes_s=4).ainvoke(query, {"callbacks": run_manager.get_child()})
+            return []
+
+    async with beside() as (relay, client), cleared(relay):
+        await Asking().ainvoke("?", config(client, silent_s=5))
+        assert relay.timed()[-1] == (15, "heartbeat")
+
+
+@pytest.mark.looptime
+async def test_the_end_of_a_task_ends_no_run_that_took_the_name_of_its_own() -> None:
+    """What a task calls at its end is called off in vain once the task has ended."""
+
+    def begin() -> None:
+        callback.on_chat_model_start({}, [[]], run_id=UUID(int=7), metadata={"session_id": "s1"})
+
+    async def left() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _: begin())  # before what the callback has done then
+        begin()
+        await asyncio.sleep(1)
+
+    async with standing() as relay, RelayClient(relay.url) as client:
+        callback = RelayCallback(client)
+        await asyncio.create_task(left(), name="a task that is left")
+        await asyncio.sleep(3)
+        assert relay.kinds() == ["thinking", "thinking_done", "thinking"]
