@@ -253,7 +253,7 @@ class BlockingRelayClient:
 
 
 def _as_it_is(event: Told) -> Told:
-    """A copy, which the caller cannot change before it is sent."""
+    """A copy, which the caller cannot change before it is sent. Of what an event holds only `actor` has members."""
     if not isinstance(event, Mapping):
         return event  # said to be none further on
-    return dict(event)
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in event.items()}

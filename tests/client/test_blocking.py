@@ -378,11 +378,12 @@ def test_what_threads_say_one_after_the_other_arrives_in_that_order(relay: Relay
 
 
 def test_an_event_is_told_as_it_was_when_it_was_said(relay: Relay) -> None:
-    event: dict[str, Any] = {"sessionId": "s1", "type": "keystroke"}
+    event: dict[str, Any] = {"sessionId": "s1", "type": "keystroke", "actor": {"kind": "agent"}}
     with BlockingRelayClient(relay.url) as client:
         for seq in range(50):
-            event["seq"] = seq
+            event["seq"], event["actor"]["id"] = seq, f"a{seq}"
             client.say(event)
+    assert [event["actor"]["id"] for event in relay.events] == [f"a{seq}" for seq in range(50)]
     assert [event["seq"] for event in relay.events] == list(range(50))
 
 
