@@ -115,18 +115,18 @@ def _parts(events: Iterable[str]) -> Iterator[list[Said]]:
 
 
 def _lines() -> Iterator[list[Said]]:
+    """Of a line that is too long its beginning stands for it: what follows up to its end is read, and not kept."""
     number, left = 1, b""
     while read := sys.stdin.buffer.read1(READ_BYTES):  # type: ignore[union-attr]  # whatever stdin is, it has one
         *whole, left = (left + read).split(b"\n")
         yield [Said(f"line {at}", line) for at, line in enumerate(whole, start=number)]
         number += len(whole)
-        if len(left) > MOST_LINE_BYTES:
-            fail(f"line {number} is longer than {MOST_LINE_BYTES} bytes, so it is no event", code=NO)
+        left = left[: MOST_LINE_BYTES + 1]
     yield [Said(f"line {number}", left)]
 
 
 def _send(relay: "BlockingRelayClient", said: Iterable[Said], sums: Sums) -> None:
-    events = [one for one in said if one.text.strip()]
+    events = [one for one in said if one.text.strip() or _is_too_long(one)]
     for start in range(0, len(events), MOST_AT_ONCE):
         _sent(
             relay,
@@ -136,6 +136,9 @@ def _send(relay: "BlockingRelayClient", said: Iterable[Said], sums: Sums) -> Non
 
 
 def _event(said: Said, sums: Sums) -> tuple[str, dict[str, wire.Json]] | None:
+    if _is_too_long(said):
+        _refused(said.place, f"longer than {MOST_LINE_BYTES} bytes, so it is no event", sums)
+        return None
     try:
         event = wire.loads(said.text)
     except wire.NotJson as why:
@@ -145,6 +148,11 @@ def _event(said: Said, sums: Sums) -> tuple[str, dict[str, wire.Json]] | None:
         _refused(said.place, "a JSON object is wanted", sums)
         return None
     return said.place, event
+
+
+def _is_too_long(said: Said) -> bool:
+    """Also of blanks: whether something follows them is not kept."""
+    return len(said.text) > MOST_LINE_BYTES
 
 
 def _sent(relay: "BlockingRelayClient", said: list[tuple[str, dict[str, wire.Json]]], sums: Sums) -> None:

@@ -5,12 +5,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from relay import wire
 from relay.cli import main
 from tests.ingest.house import EVENT, House, opened, sure
-from tests.whole.process import until
+from tests.whole.process import ROOT, until
 
 KEYED = {"RELAY_KEY": sure().key}
 WRONG = EVENT | {"type": "a-canary"}
@@ -20,6 +21,15 @@ async def run(house: House, *words: str, said: bytes = b"", environ: dict[str, s
     """On a thread, as the command waits for its answer and the door lives on this loop."""
     command = ["send", *words, "--url", house.base_url]
     return await asyncio.to_thread(CliRunner().invoke, main, command, input=said, env=environ)
+
+
+MEASURED = """
+import atexit, resource
+from relay.cli import main
+atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+main()
+"""
+"""Prints the most memory it had, in MiB."""
 
 
 def text(**more: object) -> str:
@@ -61,11 +71,35 @@ async def test_more_than_a_request_may_hold_is_taken_all_the_same() -> None:
     assert ran.exit_code == 0
 
 
-async def test_a_line_without_end_is_no_event_and_is_not_collected() -> None:
+@pytest.mark.parametrize("length", [65_537, 131_072, 200_000])
+async def test_a_line_that_is_too_long_is_refused_by_number_and_keeps_no_other_back(length: int) -> None:
+    lines = [text().encode(), b"x" * length, b"", b" " * length, text().encode()]
     async with opened() as house:
-        ran = await run(house, "-", said=text().encode() + b"\n" + b"x" * 200_000)
+        ran = await run(house, "-", said=b"\n".join(lines))
+        assert len(house.taken) == 2
+    assert (ran.exit_code, ran.stderr.count("longer than 65536 bytes")) == (1, 2)
+    assert ran.stderr.endswith("2 accepted, 0 duplicates, 0 stale, 2 refused\n")
+    assert ("line 2: longer" in ran.stderr, "line 4: longer" in ran.stderr) == (True, True)
+
+
+async def test_a_line_without_end_is_no_event_and_is_not_collected() -> None:
+    part = b"x" * 1_000_000
+    async with opened() as house:
+        command = (sys.executable, "-c", MEASURED, "send", "-", "--url", house.base_url)
+        pipe = asyncio.subprocess.PIPE
+        sending = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=ROOT, env=KEYED
+        )
+        assert sending.stdin is not None
+        sending.stdin.write(text().encode() + b"\n")
+        for _ in range(300):
+            sending.stdin.write(part)
+            await sending.stdin.drain()
+        most_mib, said = await asyncio.wait_for(sending.communicate(b""), 40)
         assert len(house.taken) == 1
-    assert (ran.exit_code, "line 2 is longer than 65536 bytes" in ran.stderr) == (1, True)
+    assert said.endswith(b"1 accepted, 0 duplicates, 0 stale, 1 refused\n"), said
+    assert (sending.returncode, b"line 2: longer" in said) == (1, True)
+    assert int(most_mib) < 150
 
 
 async def test_the_key_is_read_from_a_file_or_the_environment_and_a_wrong_one_is_said_to_be_so(
