@@ -5,9 +5,12 @@ settings, a file or a port that cannot be had, a relay that does not answer), or
 not. What is for machines goes to stdout, with `--json` as one JSON value; what is for people goes to stderr.
 """
 
+from typing import Any
+
 import click
 
 from relay import __version__
+from relay.cli.common import heard
 from relay.cli.configuring import config_group, keys_group
 from relay.cli.dead_letters import dlq_group
 from relay.cli.delivering import endpoints_group
@@ -21,7 +24,19 @@ from relay.cli.sending import send
 from relay.cli.serving import healthcheck, sandbox, serve
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Heard(click.Group):
+    """What it prints is written, or it is no success: help is printed while the words are read, the rest afterwards."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:  # Any: click's own
+        with heard():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:  # Any: as above
+        with heard():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Heard, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="typing-relay")
 def main() -> None:
     """Keystrokes in, paced typing indicators out, signed events to your trackers."""

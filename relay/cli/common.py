@@ -1,8 +1,10 @@
 """What several commands share: finding the settings, and ending with a clear word."""
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from math import isnan
 from pathlib import Path
@@ -89,6 +91,39 @@ def fail(words: str, *, code: int) -> NoReturn:
     for line in words.splitlines():
         click.echo(f"typing-relay: {line}", err=True)
     sys.exit(code)
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Around a whole command: where standard output takes no more, it ends with a word, or quietly with its pipe."""
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:  # as it is where a daemon is started without one
+                sys.stdout.flush()
+    except (OSError, ExceptionGroup):  # a group where a task wrote it
+        refused = _refused_output()
+        if refused is None:
+            raise
+        _ended(refused)
+
+
+def _refused_output() -> OSError | None:
+    """Standard output's own error, if it takes nothing: asked with an end of line, as an error does not tell its file."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as why:
+        return why
+    return None
+
+
+def _ended(why: OSError) -> NoReturn:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter tries it once more
+    if isinstance(why, BrokenPipeError):
+        sys.exit(128 + signal.SIGPIPE)  # as shells tell of a program whose reader has left
+    fail(f"standard output cannot be written: {why.strerror}", code=CANNOT)
 
 
 def print_json(value: wire.Json) -> None:

@@ -17,6 +17,7 @@ from relay.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from relay.ingest.keys import NewKey
     from relay.settings.models import Outbox
 
 
@@ -103,6 +104,14 @@ def new(source: str, *, as_json: bool) -> None:
     if not source.replace("-", "").isalnum() or not source.islower():
         fail("SOURCE: wanted lower-case letters, digits and -", code=CANNOT)
     made = new_key(source, random=secrets.token_bytes)
+    try:
+        _show_key(made, as_json=as_json)
+    except OSError:
+        click.echo("typing-relay: the key is lost: make another", err=True)
+        raise
+
+
+def _show_key(made: "NewKey", *, as_json: bool) -> None:
     if as_json:
         print_json({"key": made.key, "toml": made.toml})
         return

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from relay.cli.hearing import Ear, usable
 from relay.errors import SettingsError
 from relay.settings.binding import not_bound
 from relay.settings.generated_secret import USUAL_OUTBOX, beside, read
+
+if TYPE_CHECKING:
+    from relay.sandbox.serving import Listener
 
 MOST_BODY_BYTES = 1_048_576
 
@@ -70,19 +74,31 @@ async def _serve(ear: Ear, host: str, port: int, *, as_json: bool) -> None:
 
     from relay.sandbox.serving import Listener  # noqa: PLC0415 - as above
 
+    unread: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
     async def hook(request: web.Request) -> web.Response:
         heard = ear.hear(request.headers, await request.read())
-        click.echo(wire.dumps(heard.as_json) if as_json else heard.line)
+        try:
+            click.echo(wire.dumps(heard.as_json) if as_json else heard.line)
+        except OSError as why:  # nobody reads us: there is nothing left to listen for
+            if not unread.done():
+                unread.set_exception(why)
+            return web.Response(status=503)
         return web.Response(status=204 if heard.event else 401)
 
     app = web.Application(client_max_size=MOST_BODY_BYTES)
     app.router.add_post("/{path:.*}", hook)
     listener = Listener(app, host=host, port=port)
     try:
-        await listener.start()
+        await _bound(listener, host, port)
         click.echo(f"ready url={listener.base_url}/hooks", err=True)
-        await asyncio.Event().wait()
-    except (OSError, UnicodeError) as why:
-        raise not_bound(host, port, why) from None
+        await unread
     finally:
         await listener.close()
+
+
+async def _bound(listener: "Listener", host: str, port: int) -> None:
+    try:
+        await listener.start()
+    except (OSError, UnicodeError) as why:
+        raise not_bound(host, port, why) from None

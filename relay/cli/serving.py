@@ -67,12 +67,17 @@ def sandbox(host: str, port: int, chaos: float, seed: int) -> None:
     from relay.sandbox.chaos import scaled  # noqa: PLC0415 - the relay itself needs no sandbox
     from relay.sandbox.serve import serve_sandbox  # noqa: PLC0415 - as above
 
+    announced: list[str] = []
+
     def say(url: str) -> None:
+        announced.append(url)
         click.echo(f"ready platform={url} client_id=sandbox-client client_secret=sandbox-secret")
 
     try:
         run_loop(serve_sandbox(host, port, chaos=scaled(chaos, seed=seed), announce=say))
-    except (OSError, UnicodeError) as why:  # once it listens it only waits: nothing else is left to fail
+    except (OSError, UnicodeError) as why:
+        if announced:  # it listens, so it is standard output that failed
+            raise
         raise not_bound(host, port, why) from None
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
