@@ -1,8 +1,8 @@
 """The command `typing-relay`.
 
 Exit codes: 0 done; 1 it ran and the answer is no (not ready, refused, something lost); 2 it could not run (usage,
-settings, a file or a port that cannot be had, a relay that does not answer), or, from `config check`, the relay could
-not. What is for machines goes to stdout, with `--json` as one JSON value; what is for people goes to stderr.
+whether the command judged it or the relay; settings; a file, a port or standard output that cannot be had; a relay that
+does not answer), or, from `config check`, the relay could not; 141 whoever read its output had left. What is for machines goes to stdout, with `--json` as one JSON value; what is for people goes to stderr.
 """
 
 from typing import Any

@@ -9,7 +9,7 @@ import click
 
 from relay import wire
 from relay.cli.addressing import WANTED, Address, address_option, unanswered
-from relay.cli.common import CANNOT, NO, fail, print_json
+from relay.cli.common import CANNOT, NO, fail, print_json, refused_with
 
 TIMEOUT_S = 10.0
 PART_BYTES = 65_536
@@ -23,6 +23,7 @@ class Refusal(NamedTuple):
     """What the relay did not do, and why, in its own words."""
 
     words: str
+    code: int = NO
 
 
 def asked(
@@ -31,7 +32,7 @@ def asked(
     """The relay's answer; anything but a success ends the command with the relay's own words."""
     told = tried(operations, method, path, body, timeout_s=timeout_s)
     if isinstance(told, Refusal):
-        fail(told.words, code=NO)
+        fail(told.words, code=told.code)
     return told
 
 
@@ -53,7 +54,8 @@ def parts_of(operations: Address, path: str) -> Iterator[bytes]:
         connection.request("GET", path, headers={"Accept": "application/x-ndjson"})
         response = connection.getresponse()
         if response.status >= 400:
-            fail(_refusal(response, connection).words, code=NO)
+            refusal = _refusal(response, connection)
+            fail(refusal.words, code=refusal.code)
         while part := response.read1(PART_BYTES):  # its lines would end quietly where the connection is lost
             yield part
 
@@ -78,7 +80,7 @@ def _refusal(response: http.client.HTTPResponse, connection: http.client.HTTPCon
     if response.status == 404 and not _tells_readiness(connection):
         fail(f"--operations: {ELSEWHERE}; {WANTED}", code=CANNOT)
     words = told.get("detail") if isinstance(told, dict) else None
-    return Refusal(str(words or f"the relay answered {response.status}"))
+    return Refusal(str(words or f"the relay answered {response.status}"), refused_with(response.status))
 
 
 def _tells_readiness(connection: http.client.HTTPConnection) -> bool:

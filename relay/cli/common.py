@@ -79,12 +79,19 @@ def ending_well(run: Callable[P, None]) -> Callable[P, None]:
             run(*args, **kwargs)
         except (SettingsError, StoreError) as why:
             fail(str(why), code=CANNOT)
-        except (Rejected, Unavailable) as why:
+        except Rejected as why:
+            fail(why.detail, code=refused_with(why.status))
+        except Unavailable as why:
             fail(why.detail, code=NO)
         except RelayError as why:
             fail(str(why), code=NO)
 
     return ran
+
+
+def refused_with(status: int) -> int:
+    """The exit code after a refusal of that HTTP status: what nobody could have meant is usage, whoever judged it."""
+    return CANNOT if status in {400, 422} else NO
 
 
 def fail(words: str, *, code: int) -> NoReturn:

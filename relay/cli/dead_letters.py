@@ -16,6 +16,14 @@ DEAD = ("exhausted", "expired", "superseded", "cancelled")
 LONG_S = 120.0
 """Ten thousand rows in slices, on a disk that is busy with better things."""
 
+MOST_ID = 10**18 - 1
+"""What the relay reads as a delivery's number."""
+
+NARROW = (
+    "at least one of --endpoint, --type, --since, --until is wanted, so that nothing is done to everything by mistake; "
+    "--type '*' is every type"
+)
+
 AGAIN = "on their way again"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -53,7 +61,7 @@ def list_(state: str, endpoint: str | None, limit: int, operations: Address, *, 
 
 
 @dlq_group.command()
-@click.argument("delivery_id", type=click.IntRange(1))
+@click.argument("delivery_id", type=click.IntRange(1, MOST_ID))
 @operations_option
 @json_option
 def show(delivery_id: int, operations: Address, *, as_json: bool) -> None:
@@ -84,7 +92,7 @@ def attempts(endpoint: str, since: str | None, limit: int, operations: Address, 
 
 
 @dlq_group.command()
-@click.argument("delivery_ids", type=click.IntRange(1), nargs=-1)
+@click.argument("delivery_ids", type=click.IntRange(1, MOST_ID), nargs=-1)
 @filter_options
 @click.option("--dry-run", is_flag=True, help="Say how many there are, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -109,6 +117,7 @@ def replay(
     if delivery_ids:
         _replay_each(operations, list(dict.fromkeys(delivery_ids)), as_json=as_json)
         return
+    _check_narrow(narrowed, "say delivery ids or a filter")
     told = _by_filter(operations, "replay", narrowed, dry_run=dry_run, is_sure=yes)
     _say(told, "replayed", AGAIN, as_json=as_json)
     if told.get("leftOut") and not told["replayed"]:
@@ -136,6 +145,7 @@ def purge(
     """Forget dead letters by a filter, or with --session one session. Of that all goes that was recorded."""
     narrowed = _filter(said)
     if session is None:
+        _check_narrow(narrowed, "say a filter or --session")
         told = _by_filter(operations, "purge", narrowed, dry_run=dry_run, is_sure=yes)
         _say(told, "purged", "forgotten", as_json=as_json)
         return
@@ -195,6 +205,12 @@ def _by_filter(
 
 def _filter(said: dict[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _check_narrow(narrowed: dict[str, str], words: str) -> None:
+    """The relay would say so as well, in its own names for them."""
+    if not narrowed.keys() - {"state"}:
+        raise click.UsageError(f"{words}: {NARROW}")
 
 
 def _confirm(question: str, *, is_sure: bool) -> None:

@@ -9,7 +9,7 @@ from relay.cli.addressing import Address
 from relay.cli.asking import asked, operations_option, parts_of, print_rows
 from relay.cli.common import NO, json_option
 
-UNKNOWN = "unknown_event"
+UNKNOWN = frozenset({"unknown_event", "unknown_endpoint"})
 
 
 @click.command()
@@ -20,14 +20,14 @@ UNKNOWN = "unknown_event"
 def why(event_id: str, endpoint: str | None, operations: Address, *, as_json: bool) -> None:
     """Say why an event was delivered to each endpoint, or was not. EVENT_ID is its webhook-id.
 
-    Exit code 1 where no such event is kept.
+    Exit code 1 where no such event is kept, or there is no such endpoint.
     """
     query = {"event": event_id} | ({"endpoint": endpoint} if endpoint else {})
     told = asked(operations, "GET", f"/v1/why?{urlencode(query)}")
     print_rows(
         told, as_json=as_json, rows="verdicts", line=lambda row: f"{row['endpoint']}\t{row['sentence']}"
     )
-    if any(row["why"] == UNKNOWN for row in told["verdicts"]):
+    if any(row["why"] in UNKNOWN for row in told["verdicts"]):
         sys.exit(NO)
 
 

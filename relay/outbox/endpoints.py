@@ -117,5 +117,7 @@ class Endpoints:
     def _check_known(self, endpoint: str) -> None:
         known = self._dispatcher.standings
         if endpoint not in known:
-            names = f"known are {', '.join(sorted(known))}" if known else "there is none"
-            raise Rejected(404, "Unknown endpoint", f"no endpoint of this name is configured; {names}")
+            names = ", ".join(sorted(known)) or "none"
+            raise Rejected(
+                404, "Unknown endpoint", f"no endpoint of this name is configured; configured: {names}"
+            )

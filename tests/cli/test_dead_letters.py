@@ -121,6 +121,8 @@ async def test_attempts_and_reasons_are_told_in_lines(house: House) -> None:
     (letter, _) = wire.loads((await ask(house, "dlq", "list", "--json")).out)["deliveries"]
     told = await ask(house, "why", letter["eventId"], "--endpoint", "tracker")
     assert (told.code, told.out.startswith("tracker\tgiven up")) == (0, True)
+    nobody = await ask(house, "why", letter["eventId"], "--endpoint", "nobody")
+    assert (nobody.code, nobody.out.startswith("nobody\t")) == (1, True)
     unknown = await ask(house, "why", "msg_019a0000-0000-7000-8000-000000000000")
     assert (unknown.code, "no such event" in unknown.out or "retention" in unknown.out) == (1, True)
 
@@ -128,17 +130,19 @@ async def test_attempts_and_reasons_are_told_in_lines(house: House) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "word"),
     [
-        (("dlq", "replay"), 1, "at least one"),
-        (("dlq", "purge", "--state", "expired"), 1, "at least one"),
+        (("dlq", "replay"), 2, "at least one of --endpoint, --type, --since, --until"),
+        (("dlq", "list", "--state", "foo"), 2, "exhausted"),
+        (("dlq", "show", "9" * 23), 2, "is not in the range"),
+        (("dlq", "purge", "--state", "expired"), 2, "at least one of --endpoint"),
         (("dlq", "replay", "5", "--type", "*"), 2, "not both"),
         (("dlq", "replay", "--state", "pending", "--type", "*"), 2, "pending"),
         (("dlq", "purge", "--session", SESSION, "--type", "*"), 2, "no filter"),
-        (("dlq", "purge", "--since", "noon", "--dry-run"), 1, "since"),
+        (("dlq", "purge", "--since", "noon", "--dry-run"), 2, "since"),
         (("dlq", "replay", "--endpoint", "nobody", "--dry-run"), 1, "configured: tracker"),
         (("dlq", "show", "999999"), 1, "no delivery"),
         (("dlq", "show", "first"), 2, "first"),
         (("dlq", "attempts", "nobody"), 1, "configured: tracker"),
-        (("audit", "--since", "noon"), 1, "since"),
+        (("audit", "--since", "noon"), 2, "since"),
         (("audit", "--operations", "nowhere"), 2, "http://HOST:PORT"),
         (("audit", "--operations", "http://127.0.0.1:1"), 2, "no answer"),
     ],

@@ -86,5 +86,5 @@ async def test_an_unknown_tracker_ends_the_command_with_the_known_ones(house: Ho
     for deed in ("pause", "resume", "test"):
         ended = await run(house, deed, "nobody")
         assert ended.exit_code == 1
-        assert "known are tracker" in ended.stderr
+        assert "configured: tracker" in ended.stderr
     assert (await run(house, "test", "../x y")).exit_code == 1

@@ -353,7 +353,7 @@ async def test_one_test_at_a_time(tmp_path: Path, receiver: Receiver) -> None:
 async def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path, receiver: Receiver) -> None:
     async with running(tmp_path, crm=endpoint(receiver.url), desk=endpoint(receiver.url)) as outbox:
         for deed in (outbox.endpoints.pause, outbox.endpoints.resume, outbox.endpoints.test):
-            with pytest.raises(Rejected, match="known are crm, desk"):
+            with pytest.raises(Rejected, match="configured: crm, desk"):
                 await deed("nobody")
 
 

@@ -59,10 +59,10 @@ async def test_broadcast_waits_for_one_that_is_about_to_end(town: Town) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [
-        (("not-a-uuid", GUEST), 1, "UUID"),
-        ((session_id(), "a/b?c"), 1, "guestId"),
+        (("not-a-uuid", GUEST), 2, "UUID"),
+        ((session_id(), "a/b?c"), 2, "guestId"),
         ((session_id(), GUEST, "dancing"), 2, "dancing"),
-        ((session_id(), GUEST, "typing", "--duration", "99"), 1, "100..10000"),
+        ((session_id(), GUEST, "typing", "--duration", "99"), 2, "100..10000"),
         ((session_id(),), 2, "TEST_GUEST_ID"),
     ],
 )
