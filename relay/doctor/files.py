@@ -83,9 +83,8 @@ def outbox(settings: Outbox, cwd: Path) -> Iterator[Finding]:
             "outbox", f"{path}: {why.strerror}", f"{remedy_of(why.errno)}, or set outbox.path elsewhere"
         )
         return
-    yield held(path, holder_of(path))
-    if head is not None:
-        yield from unfit(path, head)
+    problems = [] if head is None else list(unfit(path, head))
+    yield from problems or [held(path, holder_of(path))]
     yield fsync(took_ms)
     yield room(free, wanted_bytes=settings.max_bytes + settings.attempts_bytes)
 

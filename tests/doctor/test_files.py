@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import time
@@ -144,6 +145,29 @@ def test_a_damaged_outbox_is_wrong(tmp_path: Path) -> None:
     os.truncate(tmp_path / "typing-relay.db", 2000)
     (found,) = failed(tmp_path)
     assert "is damaged" in found
+
+
+@pytest.mark.parametrize("table", ["marks", "deliveries", "audit", "endpoints"])
+def test_an_outbox_that_is_damaged_where_a_start_reads_it_is_wrong_and_left_as_it_is(
+    tmp_path: Path, table: str
+) -> None:
+    """It escaped because the damage we made was of the file's head, and nothing else was read."""
+    path = tmp_path / "typing-relay.db"
+    with contextlib.closing(open_for_writing(path, "full")) as connection:
+        page: int = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).get
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"X" * 54)
+    before = written(tmp_path)
+    (found,) = failed(tmp_path)
+    assert "is damaged" in found
+    assert written(tmp_path) == before
+
+
+def test_an_outbox_that_will_not_do_is_not_called_well_as_well(tmp_path: Path) -> None:
+    (tmp_path / "typing-relay.db").write_text("Dear Sir or Madam,")
+    found = [each for each in files.outbox(Outbox(), tmp_path) if each.about == "outbox"]
+    assert [each.level for each in found] == [Level.FAIL]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import apsw
 
 from relay.core.obstacle import remedy_of
 from relay.errors import OutboxFull, RelayError, StoreError, Unavailable
-from relay.outbox.sqlite.schema import fitting_version, migrate
+from relay.outbox.sqlite.schema import MIGRATIONS, fitting_version, migrate
+from relay.outbox.sqlite.tally import Tally
 
 BUSY_MS = 5000
 """The checkpoint and the writer exclude each other for moments only; a wait this long is a fault."""
@@ -94,7 +95,15 @@ def refuse_unfit(path: Path) -> None:
         connection = apsw.Connection(_untouched(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
         with contextlib.closing(connection):
             connection.set_busy_timeout(BUSY_MS)
-            fitting_version(connection)
+            _look_through(connection, fitting_version(connection))
+
+
+def _look_through(connection: apsw.Connection, version: int) -> None:
+    """Reads what a start reads first, and takes as long: damage shows where it is read, not where a file is opened."""
+    if version > 0:
+        connection.execute("SELECT name, value FROM marks").fetchall()
+    if version == len(MIGRATIONS):  # an older one has not all of the columns yet
+        Tally.count(connection)
 
 
 def _untouched(path: Path) -> str:
