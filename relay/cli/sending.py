@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -26,6 +27,11 @@ MOST_LINE_BYTES = 65_536
 
 READ_BYTES = 65_536
 
+ADVICE = "is the relay running, and is this its public listener? --url says where"
+
+
+_KEY = re.compile(r"[!-~]+")
+
 
 class Said(NamedTuple):
     """One event, and where it was said."""
@@ -36,12 +42,13 @@ class Said(NamedTuple):
 
 @dataclass(slots=True)
 class Sums:
-    """What became of the events."""
+    """What became of the events that were read; of those not taken nobody said that they are wrong."""
 
     accepted: int = 0
     duplicates: int = 0
     stale: int = 0
     refused: int = 0
+    not_taken: int = 0
 
 
 @click.command()
@@ -82,8 +89,9 @@ def send(
     logging.getLogger("relay.client").addHandler(
         logging.NullHandler()
     )  # the command says what there is to say
+    key = _key(key_file)
     try:
-        relay = BlockingRelayClient(url, _key(key_file), patience_s=patience_s)
+        relay = BlockingRelayClient(url, key, patience_s=patience_s)
     except ValueError as why:
         raise click.UsageError(str(why)) from None
     sums = Sums()
@@ -98,7 +106,23 @@ def send(
 
 
 def _key(path: Path | None) -> str | None:
-    return path.read_text(errors="replace").strip() if path else os.environ.get(KEY_VARIABLE) or None
+    if path is None:
+        key = os.environ.get(KEY_VARIABLE)
+        return _usable(key, KEY_VARIABLE) if key else None
+    try:
+        key = path.read_text(errors="replace").strip()
+    except OSError as why:
+        raise click.UsageError(f"--key-file: it cannot be read: {why.strerror}") from None
+    if not key:
+        raise click.UsageError("--key-file: it is empty, and an API key is wanted")
+    return _usable(key, "--key-file")
+
+
+def _usable(key: str, whence: str) -> str:
+    """As the client would have it, and by the name of where it was said."""
+    if not _KEY.fullmatch(key):
+        raise click.UsageError(f"{whence}: an API key is wanted, printable and without spaces or line breaks")
+    return key
 
 
 def _parts(events: Iterable[str]) -> Iterator[list[Said]]:
@@ -127,6 +151,7 @@ def _lines() -> Iterator[list[Said]]:
 
 def _send(relay: "BlockingRelayClient", said: Iterable[Said], sums: Sums) -> None:
     events = [one for one in said if one.text.strip() or _is_too_long(one)]
+    sums.not_taken += len(events)
     for start in range(0, len(events), MOST_AT_ONCE):
         _sent(
             relay,
@@ -161,11 +186,13 @@ def _sent(relay: "BlockingRelayClient", said: list[tuple[str, dict[str, wire.Jso
 
     answer = relay.send_many(event for _, event in said)
     if answer.trouble is None:
+        sums.not_taken -= len(said)
         sums.accepted += answer.accepted
         sums.duplicates += answer.duplicates
         sums.stale += answer.stale
     elif answer.trouble.fault is Fault.AWAY:
-        fail(f"from {said[0][0]} on nothing was taken: {answer.trouble.words}", code=CANNOT)
+        advice = "" if answer.trouble.status else f"; {ADVICE}"  # one that answered is there
+        fail(f"from {said[0][0]} on nothing was taken: {answer.trouble.words}{advice}", code=CANNOT)
     elif answer.trouble.fault is Fault.REFUSED:
         fail(f"from {said[0][0]} on nothing was taken: {_words(answer)}", code=NO)
     elif len(said) == 1:
@@ -183,12 +210,16 @@ def _words(answer: "Answer") -> str:
 
 def _refused(place: str, words: str, sums: Sums) -> None:
     sums.refused += 1
+    sums.not_taken -= 1
     click.echo(f"typing-relay: {place}: {words}", err=True)
 
 
 def _tell(sums: Sums, *, as_json: bool) -> None:
     told = asdict(sums)
+    not_taken = told.pop("not_taken")
     if as_json:
-        print_json(told)
-    else:
-        click.echo(", ".join(f"{count} {what}" for what, count in told.items()), err=True)
+        print_json(told | {"notTaken": not_taken})
+        return
+    if not_taken:
+        told["not taken"] = not_taken
+    click.echo(", ".join(f"{count} {what}" for what, count in told.items()), err=True)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from relay.cli.addressing import Address, address_option, unanswered
+from relay import wire
+from relay.cli.addressing import WANTED, Address, address_option, unanswered
+from relay.cli.asking import ELSEWHERE
 from relay.cli.common import (
     NO,
     a_number,
@@ -21,6 +23,11 @@ from relay.cli.common import (
 )
 from relay.cli.supervising import told
 from relay.settings.binding import not_bound
+
+READY_PATH = "/readyz"
+MOST_TOLD_BYTES = 65_536
+MOST_REASONS = 500
+"""Signs: a container's runtime keeps some of what its probe prints."""
 
 
 @click.command()
@@ -101,9 +108,25 @@ def healthcheck(url: Address, timeout_s: float) -> None:
     """
     try:
         connection = http.client.HTTPConnection(url.host, url.port, timeout=timeout_s)
-        connection.request("GET", url.path or "/readyz")
-        status = connection.getresponse().status
+        connection.request("GET", url.path or READY_PATH)
+        response = connection.getresponse()
+        body = response.read(MOST_TOLD_BYTES)
     except (OSError, http.client.HTTPException, UnicodeError) as why:
         fail(unanswered(url, why, "--url"), code=NO)
-    if status != 200:
-        fail(f"not ready: it answered {status}", code=NO)
+    if response.status == 404 and url.path in {"", READY_PATH}:
+        fail(f"not ready: {ELSEWHERE}; {WANTED}", code=NO)
+    if response.status != 200:
+        fail(f"not ready: it answered {response.status}{_reasons(body)}", code=NO)
+
+
+def _reasons(body: bytes) -> str:
+    """Of the checks that fail, as far as it told any."""
+    try:
+        answer = wire.loads(body)
+    except wire.NotJson:
+        return ""
+    checks = answer.get("checks") if isinstance(answer, dict) else None
+    failing = [one for one in checks or () if isinstance(one, dict) and not one.get("ok")]
+    words = "; ".join(f"{one.get('name')}: {one.get('reason')}" for one in failing)
+    shown = "".join(sign if sign.isprintable() else " " for sign in words)
+    return f": {shown[:MOST_REASONS]}{'…' if len(shown) > MOST_REASONS else ''}" if shown else ""

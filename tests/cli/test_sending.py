@@ -47,7 +47,7 @@ async def test_an_event_is_told_and_what_became_of_it_is_said() -> None:
 async def test_the_sums_are_one_json_value() -> None:
     async with opened() as house:
         ran = await run(house, text(id="e1"), text(id="e1"), "--json")
-    assert wire.loads(ran.stdout) == {"accepted": 1, "duplicates": 1, "stale": 0, "refused": 0}
+    assert wire.loads(ran.stdout) == {"accepted": 1, "duplicates": 1, "stale": 0, "refused": 0, "notTaken": 0}
 
 
 async def test_of_several_lines_those_that_are_wrong_are_told_by_number_and_the_others_taken() -> None:
@@ -112,13 +112,28 @@ async def test_the_key_is_read_from_a_file_or_the_environment_and_a_wrong_one_is
         assert len(house.taken) == 1
     assert (by_file.exit_code, none.exit_code) == (0, 1)
     assert "from event 1 on nothing was taken" in none.stderr
+    assert none.stderr.endswith("0 accepted, 0 duplicates, 0 stale, 0 refused, 1 not taken\n")
+
+
+@pytest.mark.parametrize("content", ["", " \n", "a-canary key"])
+async def test_a_key_that_is_none_is_said_by_where_it_was_to_be(tmp_path: Path, content: str) -> None:
+    """An empty file was taken for no key at all."""
+    (tmp_path / "key").write_text(content)
+    async with opened() as house:
+        by_file = await run(house, text(), "--key-file", str(tmp_path / "key"))
+        by_name = await run(house, text(), environ={"RELAY_KEY": "a-canary key"})
+        assert not house.taken
+    for ran, whence in ((by_file, "--key-file: "), (by_name, "RELAY_KEY: ")):
+        assert (ran.exit_code, whence in ran.stderr, "canary" in ran.stderr) == (2, True, False)
 
 
 async def test_a_relay_that_does_not_answer_is_exit_code_2() -> None:
     async with opened() as house:
         pass
-    ran = await run(house, text(), "--patience", "0.3")
-    assert (ran.exit_code, "from event 1 on nothing was taken" in ran.stderr) == (2, True)
+    ran = await run(house, "[]", text(), text(), "--patience", "0.3")
+    assert (ran.exit_code, "from event 2 on nothing was taken" in ran.stderr) == (2, True)
+    assert "is the relay running, and is this its public listener? --url says where" in ran.stderr
+    assert ran.stderr.endswith("0 accepted, 0 duplicates, 0 stale, 1 refused, 2 not taken\n")
     assert "Traceback" not in ran.stderr
 
 

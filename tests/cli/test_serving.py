@@ -1,10 +1,19 @@
-"""`sandbox` as somebody at a terminal runs it: the stand-in platform where it was told to be, or why it cannot be there."""
+"""`sandbox` as somebody at a terminal runs it: the stand-in platform where it was told to be, or why it cannot be there.
 
+And the probe, before both listeners.
+"""
+
+import asyncio
 import socket
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from relay.cli import main
+from relay.observe.health import Check, Health
+from tests.ingest.house import opened
+from tests.operate.house import house_at
 from tests.whole.process import Ran, run
 from tests.whole.program import program
 
@@ -24,6 +33,36 @@ async def test_a_stand_in_says_where_it_is_until_it_is_interrupted(tmp_path: Pat
         assert (await sandbox.says("ready platform=")).startswith("http://127.0.0.1:")
         assert await sandbox.interrupt() == 0
     assert sandbox.err == ["stopped"]
+
+
+async def checked(url: str) -> Result:
+    """On a thread, as the command waits for its answer and the listener lives on this loop."""
+    return await asyncio.to_thread(CliRunner().invoke, main, ["healthcheck", "--url", url])
+
+
+async def test_a_relay_that_is_not_ready_is_asked_why(tmp_path: Path) -> None:
+    async with house_at(tmp_path) as house:
+        house.health = Health(
+            0.0,
+            (
+                Check("outbox", is_ok=False, reason="\x1b[31mthe disk is full"),
+                Check("gateway:guest", is_ok=True, reason="cold"),
+            ),
+        )
+        ran = await checked(house.url)
+        house.health = Health(0.0, (Check("outbox", is_ok=False, reason="x" * 60_000),))
+        long = await checked(house.url)
+    assert (ran.exit_code, ran.stderr) == (
+        1,
+        "typing-relay: not ready: it answered 503: outbox:  [31mthe disk is full\n",
+    )
+    assert (long.exit_code, 500 < len(long.stderr) < 600, long.stderr.endswith("x…\n")) == (1, True, True)
+
+
+async def test_a_probe_of_the_public_listener_is_told_which_one_to_ask() -> None:
+    async with opened() as public:
+        ran = await checked(public.base_url)
+    assert (ran.exit_code, "no operations listener" in ran.stderr) == (1, True)
 
 
 async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
