@@ -133,6 +133,12 @@ def _ended(why: OSError) -> NoReturn:
     fail(f"standard output cannot be written: {why.strerror}", code=CANNOT)
 
 
+def plain(text: str, *, most: int = 500) -> str:
+    """Somebody else's words, as far as they go on a line: what would move a terminal's cursor or colour it is escaped."""
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text[: most + 1])
+    return shown if len(text) <= most else f"{shown[:most]}…"
+
+
 def print_json(value: wire.Json) -> None:
     click.echo(wire.dumps_pretty(value).decode(), nl=False)
 

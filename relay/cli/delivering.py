@@ -1,5 +1,6 @@
 """Commands about trackers, asked of the running relay: it alone sends to them."""
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ import click
 
 from relay.cli.addressing import Address
 from relay.cli.asking import asked, operations_option, print_rows
-from relay.cli.common import NO, json_option, print_json
+from relay.cli.common import NO, json_option, plain, print_json
 
 LONGEST_TEST_S = 130.0
 """An endpoint's timeout is two minutes at most."""
@@ -17,6 +18,10 @@ LONGEST_TEST_S = 130.0
 
 LONGEST_RESUME_S = 130.0
 """A hundred commits at most, on a disk that may be slow."""
+
+
+MOST_ANSWER = 200
+REDIRECTED = "redirects are not followed: set its url to the final address"
 
 
 @click.group("endpoints")
@@ -103,10 +108,11 @@ def _say(told: Any, words: str, *, as_json: bool) -> None:  # Any: JSON
 
 def _tested_lines(told: dict[str, Any]) -> Iterator[str]:
     came = told["failure"] if told["status"] is None else f"answered {told['status']}"
+    if told["status"] is not None and 300 <= told["status"] < 400:
+        came = f"{came} ({REDIRECTED})"
     yield f"{'ok' if told['success'] else 'failed'}: {came} in {told['totalMs']} ms"
     if told["answer"]:
-        # A tracker's words: what would move a terminal's cursor or colour it is no text.
-        yield "".join(sign if sign.isprintable() else " " for sign in told["answer"])
+        yield plain(" ".join(told["answer"].split()), most=MOST_ANSWER)
 
 
 def _endpoint_line(row: dict[str, Any]) -> str:
@@ -122,4 +128,5 @@ def _failing(row: dict[str, Any]) -> str:
         return ""
     many = f"{failing['attempts']} attempt{'' if failing['attempts'] == 1 else 's'} in a row failed"
     success = f"last success {row['lastSuccess']}" if row["lastSuccess"] else "none succeeded yet"
-    return f"{many} since {failing['since']}, the last: {failing['last']}; {success}"
+    redirected = f" ({REDIRECTED})" if re.fullmatch("it answered 3[0-9]{2}", failing["last"]) else ""
+    return f"{many} since {failing['since']}, the last: {failing['last']}{redirected}; {success}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from relay.cli.common import plain
 from relay.client import Event, VerificationFailed, verify
 
 KEPT_IDS = 100_000
@@ -26,8 +27,8 @@ class Heard:
         told = (
             f"{event.at:%H:%M:%S.%f}"[:-3],
             "✓",
-            f"{event.type:26}",
-            event.session_id or "-",
+            f"{plain(event.type):26}",
+            plain(event.session_id or "-"),
             sequence,
             seen,
         )

@@ -16,6 +16,7 @@ from relay.cli.common import (
     config_option,
     ending_well,
     fail,
+    plain,
     port_option,
     run_loop,
     settings_in_force,
@@ -26,8 +27,6 @@ from relay.settings.binding import not_bound
 
 READY_PATH = "/readyz"
 MOST_TOLD_BYTES = 65_536
-MOST_REASONS = 500
-"""Signs: a container's runtime keeps some of what its probe prints."""
 
 
 @click.command()
@@ -128,5 +127,4 @@ def _reasons(body: bytes) -> str:
     checks = answer.get("checks") if isinstance(answer, dict) else None
     failing = [one for one in checks or () if isinstance(one, dict) and not one.get("ok")]
     words = "; ".join(f"{one.get('name')}: {one.get('reason')}" for one in failing)
-    shown = "".join(sign if sign.isprintable() else " " for sign in words)
-    return f": {shown[:MOST_REASONS]}{'…' if len(shown) > MOST_REASONS else ''}" if shown else ""
+    return f": {plain(words)}" if words else ""

@@ -78,8 +78,26 @@ async def test_what_a_tracker_answers_moves_no_cursor(house: House) -> None:
 
     house.receiver.answers = [rude]
     told = (await run(house, "test", "tracker")).stderr
-    assert "gone" in told
+    assert "[2Jgone" in told
+    assert told.count("\n") == 2
     assert not set(told) & {"\x1b", "\r", "\x9b"}
+
+
+async def test_a_page_that_a_tracker_answers_is_cut(house: House) -> None:
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="x" * 900)
+
+    house.receiver.answers = [page]
+    assert (await run(house, "test", "tracker")).stderr.splitlines()[1] == "x" * 200 + "…"
+
+
+async def test_of_a_tracker_that_redirects_it_is_said_that_nobody_follows(house: House) -> None:
+    house.receiver.answers = [302, 302]
+    tested = await run(house, "test", "tracker")
+    assert (tested.exit_code, "answered 302 (redirects are not followed: " in tested.stderr) == (1, True)
+    house.type()
+    await house.tried(1)
+    assert "it answered 302 (redirects are not followed: " in (await run(house, "list")).stdout
 
 
 async def test_an_unknown_tracker_ends_the_command_with_the_known_ones(house: House) -> None:

@@ -37,6 +37,16 @@ def test_an_event_without_session_or_sequence_is_a_line_too() -> None:
     assert hear(usable([SECRET]), body).line.split() == ["10:00:00.000", "✓", "endpoint.disabled", "-"]
 
 
+def test_what_an_event_says_moves_no_cursor() -> None:
+    """A signature says who wrote it, and not that it is fit for a terminal."""
+    body = transition(17) | {"type": "\x1b[2Jtyping"}
+    body["data"] = {"sessionId": "s\r1\u202e"}
+    line = hear(usable([SECRET]), wire.dumps(body)).line
+    assert line.isprintable()
+    assert r"\x1b[2Jtyping" in line
+    assert r"s\r1\u202e" in line
+
+
 def test_a_repeated_id_is_marked() -> None:
     ear = usable([SECRET])
     first, second = hear(ear, BODY), hear(ear, BODY)

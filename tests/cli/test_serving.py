@@ -54,7 +54,7 @@ async def test_a_relay_that_is_not_ready_is_asked_why(tmp_path: Path) -> None:
         long = await checked(house.url)
     assert (ran.exit_code, ran.stderr) == (
         1,
-        "typing-relay: not ready: it answered 503: outbox:  [31mthe disk is full\n",
+        "typing-relay: not ready: it answered 503: outbox: \\x1b[31mthe disk is full\n",
     )
     assert (long.exit_code, 500 < len(long.stderr) < 600, long.stderr.endswith("x…\n")) == (1, True, True)
 
