@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from relay.sandbox.callers import Answering
 from relay.sandbox.chaos import Forced, Mischief
-from relay.sandbox.faults import json_answer, json_body
+from relay.sandbox.faults import json_answer
 from relay.sandbox.identity import Identity
 
 
@@ -23,7 +23,7 @@ def switchboard(mischief: Mischief, identity: Identity) -> Answering:
 
     async def change(request: web.Request) -> web.Response:
         try:
-            switches = Switches.model_validate(await json_body(request))
+            switches = Switches.model_validate_json(await request.read() or b"{}")
             mischief.change(switches.model_extra or {})
         except ValidationError as why:
             problems = [

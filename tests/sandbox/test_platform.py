@@ -252,3 +252,13 @@ async def test_whoever_asked_is_told_of_each_arrival_with_its_answer() -> None:
         await made.switch(rate_429=1.0)
         await made.typing()
     assert [(each.status, each.is_applied, each.wall) for each in told] == [(200, True, 7), (429, False, 7)]
+
+
+@pytest.mark.parametrize("body", [b'{"rate_429": 1', b"[]", b"\xff", b"rate_429=1"])
+async def test_switches_that_cannot_be_read_are_refused_and_change_nothing(body: bytes) -> None:
+    async with client() as it:
+        before = it.platform.mischief.chaos
+        status, answer, _ = await it.call("POST", "/sandbox/chaos", data=body)
+        assert (status, len(answer["problems"])) == (422, 1)
+        assert it.platform.mischief.chaos == before
+        assert (await it.call("POST", "/sandbox/chaos"))[0] == 200
