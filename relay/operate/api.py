@@ -1,5 +1,6 @@
 """The operator's routes, as their document tells them. A test holds this table against the doors themselves."""
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -18,7 +19,8 @@ from relay.operate.queries import MOST_ROWS, LetterFilter
 LINES = "application/x-ndjson"
 PROMETHEUS = "text/plain"
 
-_ANY = (400, 403, 503)
+_PROBES = (400, 403)
+_ANY = (*_PROBES, 422, 503)
 _STATES = Literal["pending", "inflight", "delivered", "exhausted", "expired", "superseded", "cancelled"]
 
 DELIVERY = Parameter("id", "path", "The delivery's number.", Annotated[int, Field(ge=0, lt=10**18)])
@@ -47,7 +49,7 @@ def _read(
 
 def _probe(path: str, name: str, title: str, shape: Shape) -> Route:
     bodies = (Body(shape),)
-    answers = (Answer(200, "Yes.", bodies), Answer(503, "No, and why.", bodies), *problems(400, 403))
+    answers = (Answer(200, "Yes.", bodies), Answer(503, "No, and why.", bodies), *problems(*_PROBES))
     return Route("get", path, name, title, "", answers, tag="health")
 
 
@@ -72,7 +74,7 @@ _FILTER_WORDS = (
 )
 _FILTER = (Body(LetterFilter, example={"endpoint": "tracker", "state": "exhausted", "dryRun": True}),)
 _DRY = Answer(200, "What would be done (`dryRun`).", (Body(_COUNTED),))
-_FILTERED = problems(*_ANY, 404, 408, 413, 415, 422)
+_FILTERED = problems(*_ANY, 404, 408, 413, 415)
 _FLAG = {"type": "object"}
 
 ROUTES = (
@@ -84,17 +86,17 @@ ROUTES = (
         "getMetrics",
         "Figures for Prometheus",
         "",
-        (Answer(200, "Text or OpenMetrics.", (Body(str, PROMETHEUS),)), *problems(*_ANY)),
+        (Answer(200, "Text or OpenMetrics.", (Body(str, PROMETHEUS),)), *problems(*_PROBES, 503)),
         tag="health",
     ),
     _read("/v1/metrics", "getFigures", "Display rate, attempts, the last hundred of the audit", _FLAG, tag="health"),
-    _read("/v1/sessions", "getSessions", "Who is alive", shapes.Sessions, LIMIT, tag="sessions", also=(422,)),
+    _read("/v1/sessions", "getSessions", "Who is alive", shapes.Sessions, LIMIT, tag="sessions"),
     _read("/v1/sessions/{id}", "getSession", "One live session", shapes.SessionShown, SESSION, tag="sessions", also=(404,)),
     _deed(
         "/v1/sessions/{id}/purge",
         "purgeSession",
         "Forget all that was recorded of a session",
-        _answer(shapes.Purged, "Forgotten; what it does next is recorded.", 404, 422),
+        _answer(shapes.Purged, "Forgotten; what it does next is recorded.", 404),
         SESSION,
         Parameter("gateway", "query", "In one gateway only."),
         tag="sessions",
@@ -107,7 +109,7 @@ ROUTES = (
         "As NDJSON where `Accept` asks for it, then all of them.",
         (
             Answer(200, "A page, or every row as a line.", (Body(shapes.AuditPage), Body(str, LINES))),
-            *problems(*_ANY, 422),
+            *problems(*_ANY),
         ),
         parameters=(OF_SESSION, SINCE, LIMIT, BEFORE),
         tag="sessions",
@@ -124,7 +126,6 @@ ROUTES = (
         LIMIT,
         BEFORE,
         tag="deliveries",
-        also=(422,),
     ),
     _read("/v1/deliveries/{id}", "getDelivery", "One, whole", shapes.DeliveryWhole, DELIVERY, tag="deliveries", also=(404,)),
     _read("/v1/deliveries/{id}/attempts", "getAttempts", "How often, and how it went", shapes.AttemptPage, DELIVERY, tag="deliveries", also=(404,)),
@@ -138,7 +139,7 @@ ROUTES = (
         LIMIT,
         Parameter("before", "query", "`next` of the page before."),
         tag="deliveries",
-        also=(404, 422),
+        also=(404,),
     ),
     _read(
         "/v1/why",
@@ -148,7 +149,6 @@ ROUTES = (
         Parameter("event", "query", "Its webhook-id (`msg_…`).", is_required=True),
         OF_ENDPOINT,
         tag="deliveries",
-        also=(422,),
     ),
     _deed(
         "/v1/deliveries/{id}/replay",
@@ -184,7 +184,7 @@ ROUTES = (
         "/v1/reload",
         "reload",
         "Read the settings again",
-        _answer(shapes.Reloaded, "What changed is taken over.", 422),
+        _answer(shapes.Reloaded, "What changed is taken over."),
         words="All of what changed or none of it.",
         tag="settings",
     ),
@@ -199,6 +199,17 @@ ROUTES = (
         tag="documentation",
     ),
 )  # fmt: skip
+
+_QUERIES = tuple(
+    (re.compile(re.sub(r"{\w+}", "[^/]+", one.path)), tuple(each.name for each in one.parameters if each.place == "query"))
+    for one in ROUTES
+)  # fmt: skip
+
+
+def query_names(path: str) -> tuple[str, ...]:
+    """What may be asked under this path."""
+    return next((names for pattern, names in _QUERIES if pattern.fullmatch(path)), ())
+
 
 TOLD = Told(
     "Typing Relay, operations",

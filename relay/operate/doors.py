@@ -41,11 +41,11 @@ from relay.observe.series import (
     OUTBOX_DELIVERIES,
     OUTBOX_OLDEST,
 )
-from relay.operate.api import operator_documents
+from relay.operate.api import operator_documents, query_names
 from relay.operate.audit import AuditDoors
 from relay.operate.endpoints import EndpointDoors
 from relay.operate.letters import LetterDoors
-from relay.operate.queries import rows_of
+from relay.operate.queries import check_names, rows_of
 from relay.operate.views import rest_view, session_view
 from relay.settings.models import Operations
 
@@ -115,7 +115,10 @@ class OperatorDoors:
         try:
             self._hosts.check(request.headers)
             _check_nearness(request)
-            return await self._door(request)(request)
+            door = self._door(request)
+            if request.rel_url.raw_path not in OPEN:
+                check_names(request, query_names(request.rel_url.raw_path))
+            return await door(request)
         except (Rejected, Unavailable) as why:
             return refusal(why)
         except RelayError as why:

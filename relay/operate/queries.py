@@ -1,7 +1,7 @@
 """What an operator may ask for: queries and bodies, checked before anything is looked for; nothing is repeated."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Literal, TypeVar
 
 from aiohttp import web
@@ -52,6 +52,14 @@ async def letter_filter(request: web.BaseRequest) -> tuple[Pick, bool]:
     if (asked.endpoint, asked.type, since, until) == (None, None, None, None):
         raise Rejected(422, "Empty filter", NARROW)
     return Pick(State(asked.state), asked.endpoint, asked.type, since, until), asked.dry_run
+
+
+def check_names(request: web.BaseRequest, known: Collection[str]) -> None:
+    """Raises Rejected for a name that means nothing here: left out, it would widen what is asked for."""
+    if request.rel_url.query.keys() <= set(known):
+        return
+    words = f"only {', '.join(known)}" if known else "nothing"
+    raise Rejected(422, "Unknown query", f"{words} may be asked here")
 
 
 def limit_of(request: web.BaseRequest, default: int | None = 100) -> int | None:

@@ -45,7 +45,8 @@ async def test_a_page_before_a_row_far_beyond_the_newest_is_the_first_page(house
     """Asked by schemathesis: every stretch down from 2**63 was looked through, so no answer ever came."""
     before = "9" * 18 + ".1" if path == "/v1/attempts" else f"{2**63 - 1}"
     async with asyncio.timeout(5):
-        reply = await house.ask(f"{path}?endpoint=tracker&before={before}")
+        of = "" if path == "/v1/audit" else "endpoint=tracker&"
+        reply = await house.ask(f"{path}?{of}before={before}")
     assert reply.status == 200
 
 

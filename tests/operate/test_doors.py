@@ -110,6 +110,38 @@ async def test_a_query_that_means_nothing_is_422_and_not_repeated(house: House, 
     assert query.encode() not in reply.body
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (
+            "/v1/deliveries?sate=pending",
+            "only state, endpoint, session, since, limit, before may be asked here",
+        ),
+        ("/v1/audit?limit=5&a-canary=1", "only session, since, limit, before may be asked here"),
+        ("/v1/endpoints?a-canary", "nothing may be asked here"),
+        ("/v1/deliveries/1?a-canary=1", "nothing may be asked here"),
+        ("/docs?a-canary=1", "nothing may be asked here"),
+    ],
+)
+async def test_a_query_by_a_name_that_is_none_is_422_with_those_that_are(
+    house: House, path: str, words: str
+) -> None:
+    """What was misspelt was left out, and everything answered."""
+    reply = await house.ask(path)
+    assert (reply.status, reply.value["detail"], b"canary" in reply.body) == (422, words, False)
+
+
+async def test_a_session_is_purged_only_by_queries_that_are_known(house: House) -> None:
+    path = f"/v1/sessions/{OTHER}/purge"
+    assert (await house.ask(f"{path}?gatway=guest", "POST")).status == 422
+    assert (await house.ask(f"{path}?gateway=guest", "POST")).status == 200
+
+
+async def test_a_probe_may_carry_what_it_likes(house: House) -> None:
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert (await house.ask(f"{path}?target=relay")).status == 200
+
+
 async def test_a_state_that_does_not_exist_is_told_the_ones_that_do(house: House) -> None:
     reply = await house.ask("/v1/deliveries?state=gone")
     assert reply.status == 422
