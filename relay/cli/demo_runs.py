@@ -36,6 +36,7 @@ def replay_virtually(keys: list[Ms], *, as_json: bool) -> list[str]:
 def replay(scripts: list[list[Ms]], *, speed: float, chaos: float, as_json: bool) -> list[str]:
     """Through the real door, to the summary; what was lost. Raises SettingsError, StoreError."""
     _hush()
+    click.echo(_how_long(scripts, speed), err=True)
     main = perform(scripts, chaos=scaled(chaos), speed=speed, progress=_progress())
     summary = run_hurried(main, speed=speed)
     lost, rows = list(losses(summary)), summary_rows(summary)
@@ -58,6 +59,12 @@ def show(scripts: Sequence[Iterable[Ms]], *, minutes: float | None, speed: float
 def _hush() -> None:
     """Faults are the point here; what nobody foresaw is still said."""
     logs.setup("error", "hashed")
+
+
+def _how_long(scripts: list[list[Ms]], speed: float) -> str:
+    """Nothing else is said until the end where no terminal shows how far it is."""
+    takes_s = 1 + max(script[-1] for script in scripts) / 1000 / speed
+    return f"this takes {clock(takes_s)} and a little more; --minutes and --speed make it shorter"
 
 
 def _progress() -> Callable[[Ms, Ms], None]:

@@ -94,7 +94,7 @@ async def _watch(stage: Stage, sessions: Sequence[str], out: TextIO, speed: floa
     began, screen = stage.now(), Screen(out)
     is_terminal = out.isatty()
     if not is_terminal:
-        _write(out, "  ".join(f"{name} {url}" for name, url in _addresses(stage).items()))
+        _write(out, "  ".join(f"{name} {url}" for name, url in _addresses(stage, sessions).items()))
     while True:
         view = await _view(stage, sessions, began)
         if is_terminal:
@@ -109,12 +109,14 @@ def _write(out: TextIO, line: str) -> None:
     out.flush()
 
 
-def _addresses(stage: Stage) -> dict[str, str]:
+def _addresses(stage: Stage, sessions: Sequence[str]) -> dict[str, str]:
+    """Of everybody, and of a page in which a browser shows what the first session's guest sees."""
     return {
         "relay": stage.relay.public.url,
         "operations": stage.relay.operations.url,
         "platform": stage.platform.base_url,
         "tracker": stage.tracker.url,
+        "guest": f"{stage.platform.base_url}/guest/{sessions[0]}",
     }
 
 
@@ -123,7 +125,7 @@ async def _view(stage: Stage, sessions: Sequence[str], began: Ms) -> View:
     by_state = (await stage.depth()).by_state
     now = stage.now()
     return View(
-        addresses=_addresses(stage),
+        addresses=_addresses(stage, sessions),
         elapsed_s=(now - began) / 1000,
         keys=books.keys,
         calls=books.calls,

@@ -34,7 +34,7 @@ async def test_a_headless_replay_that_lost_nothing_ends_well_and_says_so(tmp_pat
         "0",
     )
     assert table["broadcasts told"] == table["broadcasts the platform accepted"] != "0"
-    assert ran.err == ""
+    assert ran.err == "this takes 0:01 and a little more; --minutes and --speed make it shorter\n"
 
 
 @pytest.mark.long

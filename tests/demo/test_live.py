@@ -1,6 +1,9 @@
+import asyncio
 import io
 import os
 import signal
+
+import aiohttp
 
 from relay.core.indicator import Indicator
 from relay.demo.clock import run_hurried
@@ -69,18 +72,43 @@ def test_without_a_terminal_it_says_a_line_now_and_then_until_its_time_is_over()
     main = perform_live([endless_trace()], chaos=Chaos.none(), out=out, until_s=12, speed=20)
     run_hurried(main, speed=20)
     addresses, first, *_, last = out.getvalue().splitlines()
-    assert addresses.split()[::2] == ["relay", "operations", "platform", "tracker"]
+    assert addresses.split()[::2] == ["relay", "operations", "platform", "tracker", "guest"]
     assert first.startswith("0:00 keys")
     assert last.startswith("stopping")
     assert "\x1b" not in out.getvalue()
+
+
+def test_the_page_it_names_is_there_and_its_guest_is_one_who_is_typed_to() -> None:
+    out = io.StringIO()
+    pages: list[int] = []
+    shown: list[str] = []
+
+    async def main() -> None:
+        live = asyncio.create_task(
+            perform_live([endless_trace()], chaos=Chaos.none(), out=out, until_s=40, speed=20)
+        )
+        async with aiohttp.ClientSession() as http:
+            while not shown:
+                await asyncio.sleep(1)
+                url = out.getvalue().partition("guest ")[2].split("\n")[0]
+                if not url:
+                    continue
+                async with http.get(url) as page:
+                    pages.append(page.status)
+                async with http.get(url.replace("/guest/", "/sandbox/visible/")) as visible:
+                    shown.extend(filter(None, (await visible.json()).values()))
+        await live
+
+    run_hurried(main(), speed=20)
+    assert set(pages) == {200}
 
 
 def test_in_a_terminal_the_view_is_written_over_itself() -> None:
     out = Terminal()
     run_hurried(perform_live([[0.0]], chaos=Chaos.none(), out=out, until_s=12, speed=20), speed=20)
     assert "\x1b[2KTyping Relay at work" in out.getvalue()
-    fourteen_lines_up = "\x1b[14A"
-    assert fourteen_lines_up in out.getvalue()
+    fifteen_lines_up = "\x1b[15A"
+    assert fifteen_lines_up in out.getvalue()
 
 
 def test_it_ends_by_itself_when_the_trace_is_through_and_everything_is_quiet() -> None:
