@@ -79,7 +79,8 @@ def demo(
     It runs between a typist, a stand-in platform and a tracker, all on loopback.
 
     Headless, it replays keystrokes through the real door and exits 0 only if nothing was lost: every accepted
-    indicator has its callback, every callback its signature, every session ended stopped. Lapses are printed.
+    indicator has its callback, unless the platform's answer never came; every callback has its signature; every session
+    ended stopped. Lapses and lost answers are printed.
     """
     from relay.cli import demo_runs  # noqa: PLC0415 - the other commands need neither server nor sandbox
 
