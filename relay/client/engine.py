@@ -16,6 +16,7 @@ from relay.client.streaming import CLOSE_S, Socket, Stream
 
 if TYPE_CHECKING:
     from relay.client.connection import Connection
+
 SLACK_S = 5.0
 """Beyond the client's own deadlines, for a thread that gets no turn on a busy machine."""
 
