@@ -4,12 +4,15 @@ All wait equally long, so they stand in the order in which they are due, and the
 It begins with the first, and ends soon after the last.
 """
 
+import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+
+log = logging.getLogger("relay.integrations")
 
 LOOK_S = 1.0
 """How often it looks whether anything still waits. Sleeping until the first is due, the thread of a callback that was made
@@ -57,4 +60,11 @@ class Silences:
             if wait_s > 0:
                 time.sleep(min(wait_s, LOOK_S))
             else:
-                act()
+                _done(act)
+
+
+def _done(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except Exception:
+        log.exception("what was to follow a silence failed; the others are waited for all the same")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -18,17 +19,21 @@ RELAY = [sys.executable, "-m", "relay"]
 PRINTING = ["config schema", "openapi", "--help", "keys --help", "sandbox --port 0", "demo --speed 20"]
 
 
+def ran_into(stdout: IO[bytes] | int, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*RELAY, *words],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
 def on_a_full_disk(*words: str) -> subprocess.CompletedProcess[str]:
     with FULL.open("wb") as full:
-        return subprocess.run(
-            [*RELAY, *words],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            cwd=ROOT,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        return ran_into(full, *words)
 
 
 def to_nobody(*words: str) -> subprocess.CompletedProcess[str]:
@@ -36,15 +41,7 @@ def to_nobody(*words: str) -> subprocess.CompletedProcess[str]:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        return subprocess.run(
-            [*RELAY, *words],
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            cwd=ROOT,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        return ran_into(writing, *words)
     finally:
         os.close(writing)
 

@@ -324,10 +324,7 @@ async def test_a_message_that_was_never_taken_ends_nothing() -> None:
 async def test_a_message_that_was_not_sent_as_the_relay_asked_to_be_left_alone_ends_nothing() -> None:
     """Escaped because only messages that had left were looked at: the run fell silent for the rest of the work."""
 
-    async def answered(events: list[dict[str, object]]) -> web.Response:
-        return problem(503, Retry_After="8") if events[0]["sessionId"] == "other" else taken(len(events))
-
-    async with standing(answered) as relay, RelayClient(relay.url) as client, client.thinking("s1"):
+    async with standing(busy_for("8")) as relay, RelayClient(relay.url) as client, client.thinking("s1"):
         await asyncio.sleep(1)
         client.say({"sessionId": "other", "type": "keystroke"})
         await asyncio.sleep(0.1)
@@ -335,6 +332,15 @@ async def test_a_message_that_was_not_sent_as_the_relay_asked_to_be_left_alone_e
         await asyncio.sleep(12)
         assert client.counts.dropped == 2
     assert_went_on_until_its_end(relay)
+
+
+def busy_for(wait_s: str) -> Answering:
+    """A relay that asks to be left alone by whatever the session `other` says."""
+
+    async def answered(events: list[dict[str, object]]) -> web.Response:
+        return problem(503, Retry_After=wait_s) if events[0]["sessionId"] == "other" else taken(len(events))
+
+    return answered
 
 
 def assert_went_on_until_its_end(relay: Standing) -> None:
@@ -345,10 +351,7 @@ def assert_went_on_until_its_end(relay: Standing) -> None:
 
 
 async def test_a_message_whose_sender_gave_up_before_it_left_ends_nothing() -> None:
-    async def answered(events: list[dict[str, object]]) -> web.Response:
-        return problem(503, Retry_After="3") if events[0]["sessionId"] == "other" else taken(len(events))
-
-    async with standing(answered) as relay, RelayClient(relay.url) as client, client.thinking("s1"):
+    async with standing(busy_for("3")) as relay, RelayClient(relay.url) as client, client.thinking("s1"):
         await asyncio.sleep(1)
         client.say({"sessionId": "other", "type": "keystroke"})
         await asyncio.sleep(0.1)

@@ -3,6 +3,8 @@
 import threading
 from functools import partial
 
+import pytest
+
 from relay.integrations.silences import Silences
 from tests.client.test_blocking import until
 
@@ -41,3 +43,12 @@ def test_what_is_done_may_have_more_done_later() -> None:
     it = Silences(0.05)
     it.later(again)
     until(lambda: done == ["first", "second"])
+
+
+def test_one_that_fails_keeps_back_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    done: list[str] = []
+    it = Silences(0.1)
+    it.later(lambda: done.remove("nothing"))
+    it.later(lambda: done.append("second"))
+    until(lambda: done == ["second"])
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
